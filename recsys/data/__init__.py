@@ -1,0 +1,1 @@
+"""From raw tables to an `EventLog`: cleaning, id maps, strength, boundaries, feature encoders."""

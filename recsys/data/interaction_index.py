@@ -1,0 +1,35 @@
+"""Who had met what before when: vectorised look-ups of (user, content) pairs in a log."""
+
+import numpy as np
+
+from recsys.data.event_log import EventLog
+
+
+class InteractionIndex:
+    """First time of every (user, content) pair of a log, over events of any type."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._num_contents = len(log.contents)
+        keys = log.user * self._num_contents + log.content
+        # Events are in time order, so the first place of a key is the pair's first event.
+        self._keys, first = np.unique(keys, return_index=True)
+        self._first_time = log.time[first]
+
+    def seen_before(self, users: np.ndarray, contents: np.ndarray, times: np.ndarray | int) -> np.ndarray:
+        """Whether each user met each content strictly before each time (ns); all arguments broadcast to one shape."""
+        keys = np.asarray(users) * self._num_contents + np.asarray(contents)
+        if not len(self._keys):
+            return np.zeros(keys.shape, dtype=bool)
+        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        seen: np.ndarray = (self._keys[place] == keys) & (self._first_time[place] < times)
+        return seen
+
+    def history(self, users: np.ndarray, t: int) -> np.ndarray:
+        """All (row in `users`, content) pairs met strictly before `t`, sorted by row then content; int64, [2, S]."""
+        start = np.searchsorted(self._keys, users * self._num_contents)
+        stop = np.searchsorted(self._keys, (users + 1) * self._num_contents)
+        row = np.repeat(np.arange(len(users)), stop - start)
+        offset = np.arange(len(row)) - np.repeat(np.cumsum(stop - start) - (stop - start), stop - start)
+        place = np.repeat(start, stop - start) + offset
+        early = self._first_time[place] < t
+        return np.stack([row[early], self._keys[place[early]] % self._num_contents])

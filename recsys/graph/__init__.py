@@ -1,0 +1,1 @@
+"""The temporal heterogeneous graph: a view of the log as of any time t."""

@@ -1,0 +1,173 @@
+"""Features of all nodes as of a time: encoded attributes beside scaled counters; `temporal_graph` uses them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recsys.data.event_log import EventLog
+from recsys.data.features import FeatureEncoders
+from recsys.graph.counters import Columns, Counters, log_age, span_before
+from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
+
+TAG_KINDS = ("tag", "mood", "category")
+CLIP = 5.0
+CONSTANT = 1e-9  # a column that spreads less than this tells nodes apart by rounding only
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Z-scores fitted on the nodes that exist at one time.
+
+    Attributes:
+        mean: float64 [num_columns].
+        factor: 1 / standard deviation, 0 for a constant column, float64 [num_columns].
+    """
+
+    mean: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def fit(cls, raw: np.ndarray) -> Self:
+        """Scaling of the columns of `raw` [num_nodes, num_columns]."""
+        if not len(raw):
+            return cls(np.zeros(raw.shape[1]), np.zeros(raw.shape[1]))
+        deviation = raw.std(axis=0)
+        varies = deviation > CONSTANT
+        return cls(raw.mean(axis=0), varies / np.where(varies, deviation, 1.0))
+
+    def apply(self, raw: np.ndarray) -> np.ndarray:
+        """Scaled columns clipped to [-5, 5], float32 [num_nodes, num_columns]."""
+        scaled: np.ndarray = (raw - self.mean) * self.factor
+        return scaled.clip(-CLIP, CLIP).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class FeaturesBefore:
+    """Features of the nodes that exist before one time.
+
+    Attributes:
+        numbers: node type -> `x`, float32 [num_nodes, numbers].
+        categories: node type -> `x_cat`, int64 [num_nodes, vocabularies].
+        user_scaling: how the users' counters were scaled, for newcomers.
+    """
+
+    numbers: dict[str, Tensor]
+    categories: dict[str, Tensor]
+    user_scaling: Scaling
+
+
+class NodeFeatures:
+    """Features of users, contents, creators and tags as of a time.
+
+    `x` holds the encoded numbers, then z-scores, over the nodes that exist at that time, of the counters (see
+    `Counters`) and of the ages of time attributes, and last for users the flag `cold`, 0 or 1. `x_cat` holds the
+    encoded categories; a tag's are its kind and its own place among the tags known before t_val. Creators have no
+    identity, so that a new one is seen like the others.
+
+    Args:
+        log: the event log.
+        encoders: encoders of the users' and contents' attributes.
+        windows: ascending shares of the last events in which events are counted.
+
+    Attributes:
+        number_names: node type -> names of the columns of `x`.
+        cardinalities: node type -> sizes of the vocabularies behind the columns of `x_cat`, unknown included.
+    """
+
+    def __init__(self, log: EventLog, encoders: FeatureEncoders, windows: Sequence[float]) -> None:
+        self._log = log
+        self._counters = Counters(log, windows)
+        self._user, self._content = encoders.user.encode(log.users), encoders.content.encode(log.contents)
+        self._time_names = {USER: encoders.user.time_names, CONTENT: encoders.content.time_names}
+        self._tag_categories = _tag_categories(log)
+        self.cardinalities: dict[str, tuple[int, ...]] = {
+            USER: tuple(encoders.user.cardinalities),
+            CONTENT: tuple(encoders.content.cardinalities),
+            CREATOR: (),
+            TAG: (len(TAG_KINDS) + 1, log.tags.count_before(log.boundaries.t_val) + 1),
+        }
+        columns = self._columns(log.boundaries.t_val)  # their names are the same at any time
+        self.number_names: dict[str, tuple[str, ...]] = {
+            USER: (*_attribute_names(encoders.user.number_names), *columns[USER], "cold"),
+            CONTENT: (*_attribute_names(encoders.content.number_names), *columns[CONTENT]),
+            CREATOR: tuple(columns[CREATOR]),
+            TAG: tuple(columns[TAG]),
+        }
+
+    def before(self, t: int) -> FeaturesBefore:
+        """Features of all nodes that exist before `t` (ns), from events strictly before `t`."""
+        raw = {node_type: np.column_stack(list(columns.values())) for node_type, columns in self._columns(t).items()}
+        num_users, num_contents, num_creators, num_tags = (len(raw[kind]) for kind in (USER, CONTENT, CREATOR, TAG))
+        scaling = {node_type: Scaling.fit(columns) for node_type, columns in raw.items()}
+        scaled = {node_type: scaling[node_type].apply(columns) for node_type, columns in raw.items()}
+        cold = np.bincount(self._log.user[: self._log.count_before(t)], minlength=num_users) == 0
+        numbers = {
+            USER: np.column_stack([self._user.numbers[:num_users], scaled[USER], cold.astype(np.float32)]),
+            CONTENT: np.column_stack([self._content.numbers[:num_contents], scaled[CONTENT]]),
+            CREATOR: scaled[CREATOR],
+            TAG: scaled[TAG],
+        }
+        categories = {
+            USER: self._user.categories[:num_users],
+            CONTENT: self._content.categories[:num_contents],
+            CREATOR: np.zeros((num_creators, 0), dtype=np.int64),
+            TAG: self._tag_categories[:num_tags],
+        }
+        return FeaturesBefore(_tensors(numbers), _tensors(categories), scaling[USER])
+
+    def newcomers(self, users: np.ndarray, t: int, scaling: Scaling) -> tuple[Tensor, Tensor]:
+        """`x` and `x_cat` of users that do not exist yet at `t` (ns): their attributes, and counters of 0.
+
+        Args:
+            users: rows in `log.users`, int64, [U].
+            t: the query time, ns.
+            scaling: `user_scaling` of `before(t)`.
+        """
+        ages = _attribute_ages(self._time_names[USER], self._user.times[users], t, span_before(self._log, t))
+        raw = np.zeros((len(users), len(scaling.mean)))
+        raw[:, raw.shape[1] - len(ages) :] = np.reshape(list(ages.values()), (len(ages), len(users))).T
+        cold = np.ones(len(users), dtype=np.float32)
+        x = np.column_stack([self._user.numbers[users], scaling.apply(raw), cold])
+        return torch.from_numpy(x), torch.from_numpy(self._user.categories[users])
+
+    def _columns(self, t: int) -> dict[str, Columns]:
+        """Raw counters, followed by ages of the attributes, node type -> name -> float64 [num_nodes]."""
+        columns, span = self._counters.before(t), span_before(self._log, t)
+        for node_type, encoded, nodes in (
+            (USER, self._user, self._log.users),
+            (CONTENT, self._content, self._log.contents),
+        ):
+            times = encoded.times[: nodes.count_before(t)]
+            columns[node_type] |= _attribute_ages(self._time_names[node_type], times, t, span)
+        return columns
+
+
+def _attribute_names(names: Sequence[str]) -> list[str]:
+    """Names that no counter has."""
+    return [f"attribute:{name}" for name in names]
+
+
+def _attribute_ages(names: Sequence[str], times: np.ndarray, t: int, span: int) -> Columns:
+    """Age of each time attribute and whether it lies before `t`; a missing or later time has age 0 and is unknown."""
+    columns: Columns = {}
+    for i, name in enumerate(_attribute_names(names)):
+        columns[f"{name}:age"] = log_age(times[:, i], t, span)
+        columns[f"{name}:is_past"] = (times[:, i] < t).astype(np.float64)
+    return columns
+
+
+def _tag_categories(log: EventLog) -> np.ndarray:
+    """Kind of each tag and its own place, 0 for tags that did not exist before t_val; int64 [num_tags, 2]."""
+    number = {name: i + 1 for i, name in enumerate(TAG_KINDS)}
+    kinds = [number[kind] for kind in log.tags.attributes["kind"]] if len(log.tags) else []
+    place = np.arange(1, len(log.tags) + 1)
+    place[log.tags.count_before(log.boundaries.t_val) :] = 0
+    return np.column_stack([np.asarray(kinds, dtype=np.int64), place])
+
+
+def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    return {node_type: torch.from_numpy(np.ascontiguousarray(array)) for node_type, array in arrays.items()}

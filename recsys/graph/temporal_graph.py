@@ -1,0 +1,180 @@
+"""The graph of users, contents, creators and tags as of any time; `schema` says what a snapshot holds."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from recsys.data.event_log import EventLog
+from recsys.data.features import FeatureEncoders
+from recsys.errors import UserError
+from recsys.graph.edges import LogEdges
+from recsys.graph.node_features import FeaturesBefore, NodeFeatures, Scaling
+from recsys.graph.schema import CONTENT, CREATOR, SIMILAR, TAG, USER, GraphSchema
+from recsys.graph.similarity import profiles, similar_pairs
+
+
+@dataclass(frozen=True)
+class SimilaritySettings:
+    """Which similarity edges the graph has (report, section III.B).
+
+    Attributes:
+        k: most neighbours of a node.
+        threshold: least cosine of the features, in (0, 1].
+        users: whether similar users are linked.
+        contents: whether similar contents are linked.
+    """
+
+    k: int = 10
+    threshold: float = 0.5
+    users: bool = True
+    contents: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.k, int) or self.k < 1:
+            raise UserError(
+                f"graph.similarity.k must be a whole number of at least 1, not {self.k}: "
+                "users=false and contents=false switch similarity off."
+            )
+        if not isinstance(self.threshold, (int, float)) or not 0 < self.threshold <= 1:
+            raise UserError(f"graph.similarity.threshold must be a cosine in (0, 1], not {self.threshold}.")
+
+
+class TemporalGraph:
+    """The log as a heterogeneous graph at any time, made of what exists and happened strictly before that time.
+
+    Args:
+        log: the event log.
+        encoders: encoders of the users' and contents' attributes, fitted before t_val.
+        windows: ascending shares of the last events in which events are counted.
+        similarity: which similarity edges there are.
+        cache_size: how many of the latest snapshots are kept in memory, since loaders ask for the same times again.
+
+    Raises:
+        UserError: if the windows are not ascending shares.
+
+    Attributes:
+        schema: names and widths of everything in a snapshot.
+        number_names: node type -> names of the columns of `x`.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        encoders: FeatureEncoders,
+        *,
+        windows: Sequence[float] = (0.01, 0.05, 0.2, 1.0),
+        similarity: SimilaritySettings | None = None,
+        cache_size: int = 16,
+    ) -> None:
+        self.log = log
+        self._features = NodeFeatures(log, encoders, windows)
+        self._edges = LogEdges(log)
+        self._settings = similarity or SimilaritySettings()
+        wanted = {USER: self._settings.users, CONTENT: self._settings.contents}
+        self._similar = tuple(node_type for node_type, linked in wanted.items() if linked)
+        self._cache: OrderedDict[int, tuple[HeteroData, Scaling]] = OrderedDict()
+        self._cache_size = cache_size
+        self.schema = self._make_schema()
+        self.number_names = {node_type: self._features.number_names[node_type] for node_type in self.schema.numbers}
+
+    def snapshot(self, t: int, newcomers: np.ndarray | None = None) -> HeteroData:
+        """The graph at `t` (ns), from events strictly before `t`.
+
+        The edges of every type are sorted by target node; of one target, event edges by time, similarity edges by
+        falling cosine and the others by source. The tensors are shared with later calls for the same `t`: replace
+        them rather than change them in place.
+
+        Args:
+            t: the query time, ns.
+            newcomers: rows in `log.users` that do not exist yet at `t`, int64, [U]. They are appended to the users, in
+                this order, without any edge.
+
+        Returns:
+            Per node type `x`, `x_cat` and `n_id`, per edge type `edge_index` and what `GraphSchema` says, and `time`.
+        """
+        existing, scaling = self._existing(t)
+        data = copy(existing)
+        if newcomers is not None and len(newcomers):
+            added = self._newcomers(newcomers, t, scaling)
+            for key, value in added.items():
+                data[USER][key] = torch.cat([data[USER][key], value])
+        return data
+
+    def newcomers(self, users: np.ndarray, t: int) -> HeteroData:
+        """A graph of only these `users` (rows in `log.users` that do not exist yet at `t`, ns), without any edge."""
+        existing, scaling = self._existing(t)
+        data = HeteroData()
+        data.time = existing.time
+        for node_type in self.schema.numbers:
+            for key in ("x", "x_cat", "n_id"):
+                data[node_type][key] = existing[node_type][key][:0]
+        for edge_type in self.schema.edge_types:
+            for key, value in existing[edge_type].items():
+                data[edge_type][key] = value[:, :0] if key == "edge_index" else value[:0]
+        for key, value in self._newcomers(users, t, scaling).items():
+            data[USER][key] = value
+        return data
+
+    def _newcomers(self, users: np.ndarray, t: int, scaling: Scaling) -> dict[str, Tensor]:
+        users = np.asarray(users, dtype=np.int64)
+        if (users < self.log.users.count_before(t)).any():
+            raise ValueError(f"Users that already exist at {t} are no newcomers.")
+        x, x_cat = self._features.newcomers(users, t, scaling)
+        return {"x": x, "x_cat": x_cat, "n_id": torch.from_numpy(users.copy())}
+
+    def _existing(self, t: int) -> tuple[HeteroData, Scaling]:
+        """The snapshot without newcomers and the scaling of its users, from the cache where possible."""
+        made = self._cache.pop(int(t), None) or self._make(int(t))
+        self._cache[int(t)] = made
+        if len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        return made
+
+    def _make(self, t: int) -> tuple[HeteroData, Scaling]:
+        features = self._features.before(t)
+        edges = self._edges.before(t)
+        for node_type in self._similar:
+            edges[(node_type, SIMILAR, node_type)] = self._similarity_edges(node_type, features, t)
+        data = HeteroData()
+        data.time = t
+        for node_type in self.schema.numbers:
+            x = features.numbers[node_type]
+            data[node_type].x, data[node_type].x_cat = x, features.categories[node_type]
+            data[node_type].n_id = torch.arange(len(x))
+        for edge_type in self.schema.edge_types:
+            for key, value in edges[edge_type].items():
+                data[edge_type][key] = value
+        return data, features.user_scaling
+
+    def _similarity_edges(self, node_type: str, features: FeaturesBefore, t: int) -> dict[str, Tensor]:
+        """Edges from the nodes with the most similar features; users without any event are left out."""
+        x, x_cat = features.numbers[node_type], features.categories[node_type]
+        compared = torch.arange(len(x))
+        if node_type == USER:
+            num_events = np.bincount(self.log.user[: self.log.count_before(t)], minlength=len(x))
+            compared = torch.from_numpy(np.flatnonzero(num_events))
+        profile = profiles(x[compared], x_cat[compared], self.schema.categories[node_type])
+        edge_index, cosine = similar_pairs(profile, self._settings.k, self._settings.threshold)
+        return {"edge_index": compared[edge_index], "edge_attr": cosine[:, None]}
+
+    def _make_schema(self) -> GraphSchema:
+        t_val = self.log.boundaries.t_val
+        present = [USER, CONTENT]
+        present += [
+            node_type
+            for node_type, nodes in ((CREATOR, self.log.creators), (TAG, self.log.tags))
+            if nodes.count_before(t_val)
+        ]
+        return GraphSchema(
+            numbers={node_type: len(self._features.number_names[node_type]) for node_type in present},
+            categories={node_type: self._features.cardinalities[node_type] for node_type in present},
+            edge_types=(*self._edges.edge_types, *((kind, SIMILAR, kind) for kind in self._similar)),
+            event_types=self.log.types,
+            num_moods=len(self.log.moods),
+        )

@@ -1,0 +1,1 @@
+"""The LightningDataModule, the loaders behind it, and the negative samplers."""

@@ -1,0 +1,45 @@
+"""The training batch every loader gives: the LightningModule does not know which loader it came from."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+
+@dataclass(frozen=True)
+class LinkBatch:
+    """Seed edges to predict on a message graph of earlier events. B seeds, N negatives each, M mood seeds.
+
+    Attributes:
+        graph: the message graph, as `TemporalGraph.snapshot` gives it or as sampled from it.
+        user: row of each seed's user in graph["user"], int64, [B].
+        content: rows in graph["content"]; column 0 is the positive, the others are negatives, int64, [B, 1 + N].
+        label: soft label of each positive in [0, 1], float32, [B]; negatives have label 0.
+        log_q: log probability that the negative sampler draws the content in this place, float32, [B, 1 + N].
+        mood: mood of each mood seed, int64, [M]; a positive whose content has several moods gives several seeds.
+        mood_content: rows in graph["content"] as for `content`, int64, [M, 1 + N].
+        mood_label: as `label`, float32, [M].
+        mood_log_q: as `log_q`, float32, [M, 1 + N].
+        time: query time of each seed, ns, int64, [B].
+        keep: how many of the N negatives with the highest scores enter the loss (hard negatives); N for all.
+    """
+
+    graph: HeteroData
+    user: Tensor
+    content: Tensor
+    label: Tensor
+    log_q: Tensor
+    mood: Tensor
+    mood_content: Tensor
+    mood_label: Tensor
+    mood_log_q: Tensor
+    time: Tensor
+    keep: int
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same batch on `device` (Lightning calls this)."""
+        names = [f.name for f in fields(self) if f.name != "keep"]
+        moved = {name: getattr(self, name).to(device, non_blocking=non_blocking) for name in names}
+        return replace(self, **moved)

@@ -1,0 +1,174 @@
+"""What snapshot training asks the model to predict: the windows of the training period and their seed edges.
+
+Each window repeats the situation of evaluation at an earlier time: a query time t, what exists at t, and the new
+pairs that come after it. `recsys.loading.snapshot_loader` makes batches of them.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.data.event_log import EventLog
+from recsys.data.interaction_index import InteractionIndex
+from recsys.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Seeds of one training window: B distinct (user, content) pairs, sorted by user, then content.
+
+    Attributes:
+        time: the query time: the message graph is the log before it; ns.
+        num_contents: contents that exist at `time`.
+        num_users: users that exist at `time`; seeds of other users are newcomers'.
+        user, content: rows in the log, int64, [B].
+        label: the largest soft label over the pair's target events in the window, float32, [B].
+    """
+
+    time: int
+    num_contents: int
+    num_users: int
+    user: np.ndarray
+    content: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def has_pair(self, user: np.ndarray, content: np.ndarray) -> np.ndarray:
+        """Whether each (user, content) pair is a seed of this window; contents exist at `time`; both broadcast."""
+        keys = self.user * self.num_contents + self.content
+        return _is_in(user * self.num_contents + content, keys)
+
+
+def training_windows(
+    log: EventLog, index: InteractionIndex, *, snapshots: int = 12, start_share: float = 0.3
+) -> list[Window]:
+    """Cut the training period [first event, t_val) into windows and find the seeds of each.
+
+    The cuts lie at equal numbers of events between `start_share` of the training events and t_val; cuts that fall on
+    one time are one. The seeds at a cut t are the target events of [t, next cut) as distinct (user, content) pairs
+    whose content exists strictly before t and which the user had not met before t.
+
+    Args:
+        log: the event log.
+        index: its interaction index.
+        snapshots: number of windows; those without a seed are left out.
+        start_share: share of the training events that only serve as history, in [0, 1).
+
+    Returns:
+        The windows that have seeds, in time order.
+
+    Raises:
+        UserError: for arguments out of range, or if no window has a seed.
+    """
+    cuts = cut_times(log, snapshots, start_share)
+    stops = np.append(cuts[1:], log.boundaries.t_val)
+    early = int(np.count_nonzero(log.is_target[: log.count_before(int(cuts[0]))]))
+    dropped = Counter({"before the first window": early})
+    windows = [_window(log, index, int(t), int(stop), dropped) for t, stop in zip(cuts, stops, strict=True)]
+    logger.info(
+        "%d training windows with %s seeds; target events before t_val that are no seed: %s.",
+        len(windows),
+        ", ".join(str(len(window)) for window in windows),
+        "; ".join(f"{number} {reason}" for reason, number in dropped.items()),
+    )
+    windows = [window for window in windows if len(window)]
+    if not windows:
+        raise UserError(
+            f"No training window of {log.name!r} has a seed: before validation, no target event is a user's first with "
+            "a content that existed before the window; use more windows (loader.snapshots), start earlier "
+            "(loader.start_share) or choose other target events (data.target)."
+        )
+    return windows
+
+
+def cut_times(log: EventLog, snapshots: int, start_share: float) -> np.ndarray:
+    """Distinct times at equal numbers of events between `start_share` of the training events and t_val; ns, [K].
+
+    Raises:
+        UserError: for arguments out of range, or if nothing happened before t_val.
+    """
+    if snapshots < 1:
+        raise UserError(f"loader.snapshots is {snapshots}: it must be 1 or more.")
+    if not 0 <= start_share < 1:
+        raise UserError(f"loader.start_share is {start_share}: it must be at least 0 and below 1.")
+    num_events = log.count_before(log.boundaries.t_val)
+    if not num_events:
+        raise UserError(f"The training period of {log.name!r} has no event: use a larger data.train_share.")
+    start = int(start_share * num_events)
+    return np.unique(log.time[start + (num_events - start) * np.arange(snapshots) // snapshots])
+
+
+def _window(log: EventLog, index: InteractionIndex, t: int, stop: int, dropped: Counter[str]) -> Window:
+    """The seeds of [t, stop); adds the target events that it drops to `dropped`."""
+    num_contents = log.contents.count_before(t)
+    event = log.count_before(t) + np.flatnonzero(log.is_target[log.count_before(t) : log.count_before(stop)])
+
+    unborn = log.content[event] >= num_contents
+    dropped["of contents newer than their window"] += int(np.count_nonzero(unborn))
+    event = event[~unborn]
+    met = index.seen_before(log.user[event], log.content[event], t)
+    dropped["of pairs met before their window"] += int(np.count_nonzero(met))
+    event = event[~met]
+
+    _, first, pair = np.unique(
+        log.user[event] * num_contents + log.content[event], return_index=True, return_inverse=True
+    )
+    user, content = log.user[event[first]], log.content[event[first]]
+    label = np.zeros(len(first), dtype=np.float32)
+    np.maximum.at(label, pair, log.label[event])
+    able = _num_negatives(index, user, num_contents, t) > 0
+    dropped["of users with no content left as a negative"] += int(np.count_nonzero(~able[pair]))
+    dropped["that repeat a pair of their window"] += int(np.count_nonzero(able[pair]) - np.count_nonzero(able))
+    return Window(
+        time=t,
+        num_contents=num_contents,
+        num_users=log.users.count_before(t),
+        user=user[able],
+        content=content[able],
+        label=label[able],
+    )
+
+
+def _num_negatives(index: InteractionIndex, user: np.ndarray, num_contents: int, t: int) -> np.ndarray:
+    """Contents that exist at t and are neither history nor a positive of each pair's user, int64, [P]."""
+    users, place, positives = np.unique(user, return_inverse=True, return_counts=True)
+    history = np.bincount(index.history(users, t)[0], minlength=len(users))
+    return (num_contents - history - positives)[place]
+
+
+class ContentMoods:
+    """Which content carries which mood (position in `log.moods`)."""
+
+    def __init__(self, log: EventLog) -> None:
+        mood_of_tag = np.full(len(log.tags), -1)
+        mood_of_tag[log.moods] = np.arange(len(log.moods))
+        content, tag = log.content_tags
+        is_mood = mood_of_tag[tag] >= 0
+        self._num_moods = len(log.moods)
+        self._keys = np.unique(content[is_mood] * self._num_moods + mood_of_tag[tag[is_mood]])
+
+    def of(self, content: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All (row in `content`, mood) pairs, sorted by row, then mood; two int64 arrays, [M]."""
+        start = np.searchsorted(self._keys, content * self._num_moods)
+        length = np.searchsorted(self._keys, (content + 1) * self._num_moods) - start
+        row = np.repeat(np.arange(len(content)), length)
+        place = start[row] + np.arange(len(row)) - (np.cumsum(length) - length)[row]
+        return row, self._keys[place] - content[row] * self._num_moods
+
+    def carries(self, mood: np.ndarray, content: np.ndarray) -> np.ndarray:
+        """Whether each content carries each mood; both arguments broadcast."""
+        return _is_in(content * self._num_moods + mood, self._keys)
+
+
+def _is_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """Whether each key is among the ascending ones."""
+    if not len(ascending):
+        return np.zeros(keys.shape, dtype=bool)
+    found: np.ndarray = ascending[np.minimum(np.searchsorted(ascending, keys), len(ascending) - 1)] == keys
+    return found

@@ -1,0 +1,196 @@
+import logging
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.data.event_log import EventLog
+from recsys.data.interaction_index import InteractionIndex
+from recsys.errors import UserError
+from recsys.loading.seeds import ContentMoods, cut_times, training_windows
+from tests.loading.helpers import hand_log, random_log
+
+# Ten training events. Two windows from 40% on are [50, 70) and [70, 90). Content 0 has no event and exists from 0 on.
+EVENTS = [
+    (0, 1, 10),
+    (1, 2, 20),
+    (0, 2, 30),
+    (2, 1, 40),
+    (0, 1, 50),  # met before
+    (1, 3, 60),  # content 3 is newer than the window
+    (3, 2, 65),  # a seed, of a newcomer
+    (1, 1, 70),  # a seed
+    (1, 1, 75),  # the same pair with a larger weight
+    (2, 3, 80),  # a seed
+    (0, 3, 90),  # validation
+]
+WEIGHT = [1, 1, 1, 1, 1, 1, 1, 1, 3, 2, 4]
+
+
+def windows_of(log: EventLog, **settings: float) -> list:
+    return training_windows(log, InteractionIndex(log), **settings)
+
+
+def test_windows_worked_by_hand(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="recsys.loading.seeds"):
+        first, second = windows_of(hand_log(EVENTS, 90, weight=WEIGHT), snapshots=2, start_share=0.4)
+    assert (first.time, first.num_contents, first.num_users) == (50, 3, 3)
+    assert (first.user.tolist(), first.content.tolist(), first.label.tolist()) == ([3], [2], [0.25])
+    assert (second.time, second.num_contents, second.num_users) == (70, 4, 4)
+    assert (second.user.tolist(), second.content.tolist(), second.label.tolist()) == ([1, 2], [1, 3], [0.75, 0.5])
+    assert caplog.messages == [
+        "2 training windows with 1, 2 seeds; target events before t_val that are no seed: 4 before the first window; "
+        "1 of contents newer than their window; 1 of pairs met before their window; "
+        "0 of users with no content left as a negative; 1 that repeat a pair of their window."
+    ]
+
+
+def test_other_events_are_no_seeds_but_history() -> None:
+    is_target = [True] * len(EVENTS)
+    is_target[3] = is_target[6] = is_target[9] = False
+    (window,) = windows_of(hand_log(EVENTS, 90, is_target=is_target), snapshots=2, start_share=0.4)
+    assert (window.user.tolist(), window.content.tolist()) == ([1], [1])
+
+
+def test_seeds_without_any_possible_negative_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    # At 40 there are contents 0 and 1: user 0 has met 0 and meets 1, user 3 meets both, user 4 only 1.
+    events = [
+        (0, 0, 10),
+        (1, 1, 20),
+        (2, 1, 30),
+        (0, 1, 40),
+        (3, 0, 50),
+        (3, 1, 60),
+        (3, 1, 70),
+        (4, 1, 80),
+        (0, 1, 90),
+    ]
+    with caplog.at_level(logging.INFO, logger="recsys.loading.seeds"):
+        (window,) = windows_of(hand_log(events, 90), snapshots=1, start_share=0.4)
+    assert (window.user.tolist(), window.content.tolist()) == ([4], [1])
+    assert "4 of users with no content left as a negative; 0 that repeat" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "start_share", "expected"),
+    [
+        (2, 0.4, [50, 70]),
+        (1, 0.4, [50]),
+        (5, 0.0, [10, 30, 50, 65, 75]),
+        (3, 0.7, [70, 75, 80]),
+        (4, 0.7, [70, 75, 80]),
+    ],
+)
+def test_cuts_lie_at_equal_numbers_of_events(snapshots: int, start_share: float, expected: list[int]) -> None:
+    assert cut_times(hand_log(EVENTS, 90), snapshots, start_share).tolist() == expected
+
+
+def test_cuts_on_one_time_are_one() -> None:
+    log = hand_log([(0, 0, 10), (1, 0, 10), (2, 0, 10), (3, 0, 20), (4, 0, 30)], 30)
+    assert cut_times(log, 4, 0.0).tolist() == [10, 20]
+
+
+@given(
+    seed=st.integers(0, 12),
+    snapshots=st.integers(1, 7),
+    start_share=st.floats(0.0, 0.9),
+    target=st.sampled_from([None, 0, 2]),
+)
+@settings(deadline=None, max_examples=40)
+def test_windows_against_a_naive_loop(seed: int, snapshots: int, start_share: float, target: int | None) -> None:
+    log = random_log(seed)
+    if target is not None:
+        log = replace(log, is_target=log.type == target)
+    t_val = log.boundaries.t_val
+    cuts = cut_times(log, snapshots, start_share).tolist()
+    expected = {}
+    for t, stop in zip(cuts, [*cuts[1:], t_val], strict=True):
+        history = {(u, c) for u, c, time in zip(log.user, log.content, log.time, strict=True) if time < t}
+        existing = {c for c in range(len(log.contents)) if log.contents.exists_from[c] < t}
+        labels: dict[tuple[int, int], float] = {}
+        for i in range(len(log)):
+            pair = (int(log.user[i]), int(log.content[i]))
+            if t <= log.time[i] < stop and log.is_target[i] and pair[1] in existing and pair not in history:
+                labels[pair] = max(labels.get(pair, 0.0), float(log.label[i]))
+        hopeless = {u for u, _ in labels if existing == {c for v, c in history | set(labels) if v == u} & existing}
+        labels = {pair: label for pair, label in labels.items() if pair[0] not in hopeless}
+        if labels:
+            expected[t] = labels
+    if not expected:
+        with pytest.raises(UserError, match="has a seed"):
+            windows_of(log, snapshots=snapshots, start_share=start_share)
+        return
+    windows = windows_of(log, snapshots=snapshots, start_share=start_share)
+    found = {w.time: list(zip(w.user.tolist(), w.content.tolist(), w.label.tolist(), strict=True)) for w in windows}
+    assert found == {t: [(*pair, label) for pair, label in sorted(labels.items())] for t, labels in expected.items()}
+
+
+@given(seed=st.integers(0, 12), snapshots=st.integers(1, 7))
+@settings(deadline=None, max_examples=10)
+def test_every_target_event_is_a_seed_or_counted(seed: int, snapshots: int) -> None:
+    log = random_log(seed)
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("recsys.loading.seeds")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        windows = windows_of(log, snapshots=snapshots, start_share=0.2)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    reasons = messages[0].split("no seed:")[1]
+    dropped = sum(int(number) for number in re.findall(r"(\d+) (?:before|of|that) ", reasons))
+    num_targets = log.is_target[: log.count_before(log.boundaries.t_val)].sum()
+    assert dropped + sum(len(window) for window in windows) == num_targets
+
+
+def test_has_pair() -> None:
+    _, window = windows_of(hand_log(EVENTS, 90), snapshots=2, start_share=0.4)
+    user, content = np.mgrid[0:5, 0:4]
+    assert {(int(u), int(c)) for u, c in np.argwhere(window.has_pair(user, content))} == {(1, 1), (2, 3)}
+
+
+@given(seed=st.integers(0, 12))
+@settings(deadline=None, max_examples=10)
+def test_moods_of_contents_against_a_naive_loop(seed: int) -> None:
+    log = random_log(seed)
+    moods = ContentMoods(log)
+    carried = {(int(c), m) for c, tag in log.content_tags.T for m, mood in enumerate(log.moods) if tag == mood}
+    content = np.random.default_rng(seed).integers(0, len(log.contents), 9)
+    row, mood = moods.of(content)
+    expected = [(i, m) for i, c in enumerate(content.tolist()) for m in range(len(log.moods)) if (c, m) in carried]
+    assert list(zip(row.tolist(), mood.tolist(), strict=True)) == expected
+    everything = moods.carries(np.arange(len(log.moods))[:, None], np.arange(len(log.contents))[None, :])
+    assert {(int(c), int(m)) for m, c in np.argwhere(everything)} == carried
+
+
+def test_no_moods() -> None:
+    moods = ContentMoods(hand_log(EVENTS, 90))
+    row, mood = moods.of(np.array([0, 1, 2]))
+    assert len(row) == len(mood) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        ({"snapshots": 0}, "loader.snapshots is 0"),
+        ({"start_share": 1.0}, "loader.start_share is 1.0"),
+        ({"start_share": -0.1}, "loader.start_share is -0.1"),
+        ({"start_share": float("nan")}, "loader.start_share is nan"),
+    ],
+)
+def test_arguments_out_of_range(settings_: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        windows_of(hand_log(EVENTS, 90), **settings_)
+
+
+def test_no_training_event_and_no_seed() -> None:
+    with pytest.raises(UserError, match="training period of 'by hand' has no event"):
+        windows_of(hand_log(EVENTS, 10))
+    with pytest.raises(UserError, match="No training window of 'by hand' has a seed"):
+        windows_of(hand_log(EVENTS, 90, is_target=[False] * len(EVENTS)))

@@ -1,0 +1,1 @@
+"""Encoders, heads, objectives and the LightningModule; classical peers live in `recsys.models.baselines`."""

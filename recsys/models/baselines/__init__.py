@@ -1,0 +1,1 @@
+"""Classical peers behind the same scoring interface."""

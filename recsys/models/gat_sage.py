@@ -1,0 +1,94 @@
+"""The report's network, `gat_sage`; its layers are in `layers.py`, the article's network in `hetero_sage.py`."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from recsys.errors import UserError
+from recsys.graph.schema import EVENT_ATTRIBUTES, USER, GraphSchema
+from recsys.models.heads import HadamardHead, MoodHead
+from recsys.models.layers import GraphAttention, HeteroLayer, SageMean
+from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
+from recsys.models.node_embedding import NodeEmbedding, UserEmbedding
+
+
+class GatSage(Network):
+    """Attention between users and contents, GraphSAGE between all else (report, sections IV and V).
+
+    - Users: linear, batch normalisation, ReLU, dropout (Eq. 1, section V.A.1). Contents, creators and tags: category
+      vectors next to batch-normalised numbers, projected (Eq. 2 and 3, section V.A.2).
+    - Events, one edge type each and both ways: graph attention (Eq. 5, section V.B), which also sees the chosen edge
+      attributes. Similar users and similar contents: GraphSAGE weighted by the cosine. created_by and has_tag, both
+      ways: GraphSAGE. Edge types are summed (Eq. 4).
+    - Hadamard head for users, mood head for newcomers who state a mood (section V.C).
+
+    Args:
+        schema: node features and edge types of the graph.
+        hidden: width of all vectors; a multiple of `heads`.
+        layers: rounds of message passing; 0 switches it off, and features alone speak.
+        heads: attention heads.
+        dropout: probability of dropping a component of users' first vectors and of each layer's update.
+        edge_attributes: which of EVENT_ATTRIBUTES reach the attention, may be empty.
+        head_hidden: width of the regular head's hidden layer.
+        category_dim: width of each category's vector.
+        similarity: whether messages pass along similarity edges.
+
+    Raises:
+        UserError: for sizes that do not fit together or an unknown edge attribute.
+    """
+
+    name = "gat_sage"
+
+    def __init__(
+        self,
+        schema: GraphSchema,
+        *,
+        hidden: int = 64,
+        layers: int = 2,
+        heads: int = 2,
+        dropout: float = 0.2,
+        edge_attributes: Sequence[str] = ("strength", "recency"),
+        head_hidden: int = 16,
+        category_dim: int = 16,
+        similarity: bool = True,
+    ) -> None:
+        check_settings(hidden=hidden, layers=layers, dropout=dropout, heads=heads)
+        for attribute in edge_attributes:
+            if attribute not in EVENT_ATTRIBUTES:
+                raise UserError(f"model.edge_attributes has {attribute!r}: choose among {', '.join(EVENT_ATTRIBUTES)}.")
+        columns = [EVENT_ATTRIBUTES.index(attribute) for attribute in edge_attributes]
+        groups = edge_groups(schema, event_attributes=columns, similarity=similarity)
+
+        def conv(name: str, group: EdgeGroup) -> nn.Module:
+            num_types = len(group.edge_types)
+            if name == EVENTS:
+                return GraphAttention(hidden, heads=heads, num_types=num_types, num_attributes=len(columns))
+            return SageMean(hidden, num_types=num_types)
+
+        def embedding(node_type: str) -> nn.Module:
+            sizes = schema.numbers[node_type], schema.categories[node_type]
+            if node_type == USER:
+                return UserEmbedding(*sizes, hidden=hidden, category_dim=category_dim, dropout=dropout)
+            return NodeEmbedding(*sizes, hidden=hidden, category_dim=category_dim, normalise=True)
+
+        def layer() -> HeteroLayer:
+            convs = {key: conv(key[1], group) for key, group in groups.items()}
+            return HeteroLayer(convs, list(schema.numbers), hidden=hidden, dropout=dropout)
+
+        super().__init__(
+            embeddings={node_type: embedding(node_type) for node_type in schema.numbers},
+            groups=groups,
+            layers=[layer() for _ in range(layers)],
+            head=HadamardHead(hidden, head_hidden),
+            mood_head=MoodHead(schema.num_moods, hidden, hidden) if schema.num_moods else None,
+        )
+        self.settings = {
+            "hidden": hidden,
+            "layers": layers,
+            "heads": heads,
+            "dropout": dropout,
+            "edge_attributes": list(edge_attributes),
+            "head_hidden": head_hidden,
+            "category_dim": category_dim,
+            "similarity": similarity,
+        }

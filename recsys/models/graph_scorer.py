@@ -1,0 +1,96 @@
+"""A trained network as a `Scorer`: encode the graph as of t once, then score by blocks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recsys.graph.schema import CONTENT, USER
+from recsys.graph.temporal_graph import TemporalGraph
+from recsys.models.network import Network
+
+
+class GraphScorer:
+    """Scores of a network over a temporal graph; a `Scorer` and a `MoodScorer`.
+
+    The vectors of the last time asked for are kept until another time is asked for or `reset` is called: call it
+    whenever the network's weights have changed. Users that do not exist yet at t are encoded apart from the graph, so
+    that asking for them changes nobody else's score by a bit.
+
+    Args:
+        network: the network; scored in eval mode, its mode is restored afterwards. Its device is used.
+        graph: the temporal graph it reads.
+
+    Attributes:
+        gives_logits: True: sigmoid(score) is a probability.
+    """
+
+    gives_logits = True
+
+    def __init__(self, network: Network, graph: TemporalGraph) -> None:
+        self.network = network
+        self.graph = graph
+        self._time: int | None = None
+        self._vectors: dict[str, Tensor] = {}
+
+    def reset(self) -> None:
+        """Forget the vectors, because the network's weights have changed."""
+        self._time = None
+        self._vectors = {}
+
+    def score(self, users: np.ndarray, contents: np.ndarray, t: int) -> Tensor:
+        """Logits of each user for each content at `t` (ns); see `Scorer.score`."""
+        with self._evaluating():
+            vectors = self._encoded(t)
+            return self.network.block_logits(self._users(users, t), _rows(vectors[CONTENT], contents)).float().cpu()
+
+    def score_moods(self, moods: np.ndarray, contents: np.ndarray, t: int) -> Tensor:
+        """Logits of each content for each mood at `t` (ns); see `MoodScorer.score_moods`.
+
+        Raises:
+            UserError: if the data has no moods.
+        """
+        with self._evaluating():
+            content = _rows(self._encoded(t)[CONTENT], contents)
+            chosen = torch.from_numpy(np.asarray(moods, dtype=np.int64)).to(content.device)
+            return self.network.mood_block_logits(chosen, content).float().cpu()
+
+    def _users(self, users: np.ndarray, t: int) -> Tensor:
+        """Vectors of the users, newcomers included, [U, hidden]."""
+        existing = self._encoded(t)[USER]
+        users = np.asarray(users, dtype=np.int64)
+        is_new = users >= len(existing)
+        if not is_new.any():
+            return _rows(existing, users)
+        newcomers = self.network.encode(self.graph.newcomers(users[is_new], t).to(str(existing.device)))[USER]
+        vectors = existing.new_empty(len(users), existing.shape[1])
+        vectors[torch.from_numpy(~is_new)] = _rows(existing, users[~is_new])
+        vectors[torch.from_numpy(is_new)] = newcomers
+        return vectors
+
+    def _encoded(self, t: int) -> dict[str, Tensor]:
+        """Vectors of all nodes that exist at `t`."""
+        if self._time != t:
+            device = next(self.network.parameters()).device
+            self._vectors = self.network.encode(self.graph.snapshot(t).to(str(device)))
+            self._time = t
+        return self._vectors
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.network.train(was_training)
+
+
+def _rows(vectors: Tensor, rows: np.ndarray) -> Tensor:
+    """The chosen rows, without a copy if they are all of them in order."""
+    if len(rows) == len(vectors) and np.array_equal(rows, np.arange(len(vectors))):
+        return vectors
+    return vectors.index_select(0, torch.from_numpy(np.asarray(rows, dtype=np.int64)).to(vectors.device))

@@ -1,0 +1,67 @@
+"""The article's network, `hetero_sage`; its layers are in `layers.py`, the report's network in `gat_sage.py`."""
+
+from recsys.graph.schema import GraphSchema
+from recsys.models.heads import DotHead, MoodHead
+from recsys.models.layers import HeteroLayer, SageMean
+from recsys.models.network import Network, check_settings, edge_groups
+from recsys.models.node_embedding import NodeEmbedding
+
+
+class HeteroSage(Network):
+    """GraphSAGE over every edge type, summed, with a dot product at the end (article).
+
+    A linear layer a node type (with vectors for categories), then layers of mean aggregation an edge type, both ways,
+    creators and tags included; ReLU between the layers and none after the last. Similarity edges weigh by the cosine.
+
+    Args:
+        schema: node features and edge types of the graph.
+        hidden: width of all vectors.
+        layers: rounds of message passing; 0 switches it off, and features alone speak.
+        dropout: probability of dropping a component of each layer's update.
+        head_hidden: width of the hidden layer in the mood head.
+        category_dim: width of each category's vector.
+        similarity: whether messages pass along similarity edges.
+
+    Raises:
+        UserError: for sizes that do not fit together.
+    """
+
+    name = "hetero_sage"
+
+    def __init__(
+        self,
+        schema: GraphSchema,
+        *,
+        hidden: int = 64,
+        layers: int = 2,
+        dropout: float = 0.2,
+        head_hidden: int = 16,
+        category_dim: int = 16,
+        similarity: bool = True,
+    ) -> None:
+        check_settings(hidden=hidden, layers=layers, dropout=dropout)
+        groups = edge_groups(schema, similarity=similarity)
+
+        def embedding(node_type: str) -> NodeEmbedding:
+            sizes = schema.numbers[node_type], schema.categories[node_type]
+            return NodeEmbedding(*sizes, hidden=hidden, category_dim=category_dim, normalise=False)
+
+        def layer(activate: bool) -> HeteroLayer:
+            convs = {key: SageMean(hidden, num_types=len(group.edge_types)) for key, group in groups.items()}
+            return HeteroLayer(convs, list(schema.numbers), hidden=hidden, dropout=dropout, activate=activate)
+
+        super().__init__(
+            embeddings={node_type: embedding(node_type) for node_type in schema.numbers},
+            groups=groups,
+            layers=[layer(activate=place < layers - 1) for place in range(layers)],
+            head=DotHead(hidden),
+            mood_head=MoodHead(schema.num_moods, hidden, head_hidden) if schema.num_moods else None,
+        )
+        self.settings = {
+            "hidden": hidden,
+            "layers": layers,
+            "dropout": dropout,
+            "head_hidden": head_hidden,
+            "category_dim": category_dim,
+            "similarity": similarity,
+        }

@@ -1,0 +1,157 @@
+"""One layer of hetero message passing (report, section V.B) and what it is made of; `neighbours.py` does the sums."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn.inits import glorot
+from torch_geometric.nn.module_dict import ModuleDict
+
+from recsys.graph.schema import EdgeType
+from recsys.models.neighbours import TypedEdges
+
+NEGATIVE_SLOPE = 0.2  # of LeakyReLU, as in the paper on graph attention
+
+
+class HeteroLayer(nn.Module):
+    """h'_v = h_v + Dropout(act(LayerNorm(W h_v + b + sum over edge types t of conv_t(v)))) (report, Eq. 4).
+
+    The residual and the normalisation are ours: a node may have twenty edge types, so the plain sum's scale depends
+    on the data, and a node without any edge keeps what its features say.
+
+    Args:
+        convs: edge type -> the convolution over its edges, called with (edges, sources' vectors, targets' vectors).
+        node_types: all node types.
+        hidden: width of every vector.
+        dropout: probability of dropping a component of the update.
+        activate: whether act is ReLU (report) or nothing, as in the last layer of the article's network.
+    """
+
+    def __init__(
+        self,
+        convs: Mapping[EdgeType, nn.Module],
+        node_types: Sequence[str],
+        *,
+        hidden: int,
+        dropout: float,
+        activate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.convs = ModuleDict(dict(convs))
+        self.root = ModuleDict({node_type: nn.Linear(hidden, hidden) for node_type in node_types})
+        self.norm = ModuleDict({node_type: nn.LayerNorm(hidden) for node_type in node_types})
+        self.dropout = dropout
+        self.activate = activate
+
+    def forward(self, h: dict[str, Tensor], edges: Mapping[EdgeType, TypedEdges]) -> dict[str, Tensor]:
+        """Vectors of every node after this layer; node type -> [num_nodes, hidden] in and out."""
+        total = {node_type: self.root[node_type](vectors) for node_type, vectors in h.items()}
+        for edge_type, conv in self.convs.items():
+            source, _, target = edge_type
+            total[target] = total[target] + conv(edges[edge_type], h[source], h[target])
+        return {node_type: h[node_type] + self._update(node_type, summed) for node_type, summed in total.items()}
+
+    def _update(self, node_type: str, summed: Tensor) -> Tensor:
+        update = self.norm[node_type](summed)
+        return F.dropout(update.relu() if self.activate else update, self.dropout, self.training)
+
+
+class GraphAttention(nn.Module):
+    """Attention over the edges of T types (report, Eq. 4 and 5), with edge attributes e_uv inside the attention.
+
+    The sum over the types t and over u in N^t(v) of alpha_uv W_t h_u, the heads' results concatenated, where
+    alpha_uv = softmax over u in N^t(v) of LeakyReLU(a_t^T [W_t h_u || W_t h_v] + b_t^T e_uv). The same as a sum of
+    PyTorch Geometric's `GATConv`, one a type, with one W for both ends and without bias and self-loops.
+
+    Args:
+        hidden: width of the vectors; a multiple of `heads`.
+        heads: number of attention heads.
+        num_types: number of edge types.
+        num_attributes: attributes of an edge, may be 0.
+    """
+
+    def __init__(self, hidden: int, *, heads: int, num_types: int, num_attributes: int) -> None:
+        super().__init__()
+        width = hidden // heads
+        self.weight = nn.Parameter(torch.empty(num_types, hidden, heads, width))  # W_t
+        self.attention_source = nn.Parameter(torch.empty(num_types, heads, width))  # the first half of a_t
+        self.attention_target = nn.Parameter(torch.empty(num_types, heads, width))  # the second half of a_t
+        self.attention_attributes = nn.Parameter(torch.empty(num_types, num_attributes, heads))  # b_t
+        for weight in self.weight.data:
+            nn.init.xavier_uniform_(weight.view(hidden, hidden))
+        glorot(self.attention_source)
+        glorot(self.attention_target)
+        nn.init.uniform_(self.attention_attributes, -1.0, 1.0)
+
+    def forward(self, edges: TypedEdges, h_source: Tensor, h_target: Tensor) -> Tensor:
+        """[num_sources, hidden], [num_targets, hidden] -> [num_targets, hidden]."""
+        from_source = self._half(h_source, self.attention_source).index_select(0, edges.from_typed.source)
+        logit = from_source + self._half(h_target, self.attention_target).index_select(0, edges.to_typed.target)
+        if edges.attributes is not None:
+            for column, weight in zip(edges.attributes.unbind(1), self.attention_attributes.unbind(1), strict=True):
+                logit = logit + column[:, None] * weight.index_select(0, edges.type)
+        attention = edges.to_typed.softmax(F.leaky_relu(logit, NEGATIVE_SLOPE))
+        return _transformed_sum(edges, attention, h_source, self.weight)
+
+    def _half(self, h: Tensor, attention: Tensor) -> Tensor:
+        """a_t^T W_t h = (W_t^T a_t)^T h of every node and type, without the vectors W_t h, [n x T, heads]."""
+        return torch.einsum("ni,tih->nth", h, torch.einsum("tiho,tho->tih", self.weight, attention)).flatten(0, 1)
+
+
+class SageMean(nn.Module):
+    """GraphSAGE over T types: the sum over the types t of W_t x the mean over u in N^t(v) of h_u.
+
+    The root term of `SAGEConv` is missing: `HeteroLayer` adds it once for all types. Edges with an attribute count in
+    proportion to it (similarity edges have the cosine): sum_u w_uv h_u / sum_u w_uv. Unlike
+    `GraphConv(aggr="mean")`, which divides by the number of edges, this stays a mean, so that nodes whose neighbours
+    are all only just similar enough do not get shorter vectors than others.
+
+    Args:
+        hidden: width of the vectors.
+        num_types: number of edge types.
+    """
+
+    def __init__(self, hidden: int, *, num_types: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_types, hidden, 1, hidden))
+        for weight in self.weight.data:
+            nn.init.xavier_uniform_(weight.view(hidden, hidden))
+
+    def forward(self, edges: TypedEdges, h_source: Tensor, h_target: Tensor) -> Tensor:
+        """[num_sources, hidden], [num_targets, hidden] -> [num_targets, hidden]."""
+        weight = h_source.new_ones(len(edges.type), 1) if edges.attributes is None else edges.attributes
+        mean = weight / edges.to_typed.total(weight).index_select(0, edges.to_typed.target)
+        return _transformed_sum(edges, mean, h_source, self.weight)
+
+
+def _transformed_sum(edges: TypedEdges, edge_weight: Tensor, h_source: Tensor, weight: Tensor) -> Tensor:
+    """The sum over each target's edges of edge_weight W_t h_source, once a head.
+
+    W_t is linear, so it may come before the sum or after it: it comes on the side with fewer nodes.
+
+    Args:
+        edges: the edges.
+        edge_weight: [E, heads].
+        h_source: [num_sources, in].
+        weight: W_t, [T, in, heads, out].
+
+    Returns:
+        The heads' results concatenated, [num_targets, heads x out].
+    """
+    if edges.few_targets:
+        summed = edges.to_typed.weighted_sum(edge_weight, h_source[:, None])
+        summed = summed.view(-1, len(weight), *summed.shape[1:])
+        return torch.einsum("vthi,tiho->vho", summed, weight).flatten(1)
+    messages = torch.einsum("ui,tiho->utho", h_source, weight).flatten(0, 1)
+    return edges.from_typed.weighted_sum(edge_weight, messages).flatten(1)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation that falls back on its running statistics for fewer than two rows, which have no variance."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, d] -> [n, d]."""
+        if len(x) > 1:
+            return super().forward(x)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)

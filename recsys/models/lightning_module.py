@@ -1,0 +1,200 @@
+"""How a network is trained: the loss of a batch, validation by the ranking protocol, the learning rate.
+
+Batches come from `recsys.loading`, losses from `objectives.py`, networks from `gat_sage.py` and `hetero_sage.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch_geometric.metrics import LinkPredMetricCollection, LinkPredMRR, LinkPredNDCG, LinkPredRecall
+from torchmetrics import MeanMetric
+from torchmetrics.classification import BinaryAUROC
+
+from recsys.data.ranking_task import RankingBatch
+from recsys.errors import UserError
+from recsys.loading.batch import LinkBatch
+from recsys.models.graph_scorer import GraphScorer
+from recsys.models.network import Network
+from recsys.models.objectives import Objective, keep_hardest
+from recsys.models.ranking import Ranked, rank
+
+PREDICTED = 100  # contents a user that `predict_step` gives
+
+
+class LinkPredictionModule(LightningModule):
+    """Trains a network to score the pairs of a `LinkBatch`, and ranks the users of a `RankingBatch` with it.
+
+    loss = objective(users' pairs) + mood_weight x objective(moods' pairs): so the cold-start head is trained too.
+
+    A run that was killed and resumed from an epoch's last checkpoint ends with the same bits as one that was not:
+    dropout is seeded anew at every step from (seed, epoch, step), and the learning rate is lowered at the end of
+    validation, before any checkpoint of the epoch is written. (Lightning itself does so after writing it, and not at
+    all for that epoch on resuming.)
+
+    Args:
+        network: the network to train.
+        scorer: scores the same network over the log's graph, for validation.
+        objective: the loss.
+        optimizer: builds the optimizer from the parameters.
+        scheduler: builds a `ReduceLROnPlateau` from the optimizer, which watches `monitor`; None keeps the rate.
+        mood_weight: weight of the moods' loss.
+        monitor: the validation metric the learning rate goes by, one of `RankingMetrics` with the prefix "val/".
+        seed: seeds dropout.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        scorer: GraphScorer,
+        objective: Objective,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., ReduceLROnPlateau] | None = None,
+        mood_weight: float = 0.2,
+        monitor: str = "val/ndcg@10",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if mood_weight < 0:
+            raise UserError(f"mood_weight is {mood_weight}: it must be at least 0.")
+        self.network = network
+        self.scorer = scorer
+        self.objective = objective
+        self.mood_weight = mood_weight
+        self.monitor = monitor
+        self.seed = seed
+        self.metrics = RankingMetrics()
+        self._make_optimizer = optimizer
+        self._make_scheduler = scheduler
+
+    def training_step(self, batch: LinkBatch, batch_idx: int) -> Tensor:
+        """The loss of one batch; one encoding of its graph serves all seeds."""
+        # Checkpoints do not hold torch's random state.
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1)[0]))
+        vectors = self.network.encode(batch.graph)
+        logits = self.network.link_logits(vectors, batch.user, batch.content)
+        loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.user))
+        if len(batch.mood) and self.mood_weight:
+            logits = self.network.mood_link_logits(vectors, batch.mood, batch.mood_content)
+            mood_loss = self.objective(*_kept(logits, batch.mood_label, batch.mood_log_q, batch.keep))
+            self.log("train/mood_loss", mood_loss, on_step=False, on_epoch=True, batch_size=len(batch.mood))
+            loss = loss + self.mood_weight * mood_loss
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Score with the weights of now."""
+        self.scorer.reset()
+        self.metrics.reset()
+
+    def validation_step(self, batch: RankingBatch, batch_idx: int) -> None:
+        """Rank a block of users and compare with what they did."""
+        self.metrics.update(rank(self.scorer, batch, RankingMetrics.LONGEST), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics as `val/...` and let the learning rate react."""
+        values = self._logged("val")
+        if self.trainer.state.fn != TrainerFn.FITTING or self.trainer.sanity_checking:
+            return
+        if self.monitor not in values:
+            raise UserError(f"monitor is {self.monitor!r}: choose among {', '.join(values)}.")
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(values[self.monitor])
+
+    def on_test_epoch_start(self) -> None:
+        """Score with the weights of now."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: RankingBatch, batch_idx: int) -> None:
+        """Rank a block of users and compare with what they did."""
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics as `test/...`."""
+        self._logged("test")
+
+    def on_predict_start(self) -> None:
+        """Score with the weights of now."""
+        self.scorer.reset()
+
+    def predict_step(self, batch: RankingBatch, batch_idx: int) -> Ranked:
+        """The best contents of a block of users."""
+        return rank(self.scorer, batch, PREDICTED)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and, where there is one, the scheduler."""
+        optimizer = self._make_optimizer(self.network.parameters())
+        if self._make_scheduler is None:
+            return optimizer
+        # Not strict: Lightning looks the metric up even in epochs without validation.
+        scheduler = {"scheduler": self._make_scheduler(optimizer), "monitor": self.monitor, "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Does nothing at the time Lightning calls it; see `on_validation_epoch_end`."""
+
+    def _logged(self, prefix: str) -> dict[str, float]:
+        values = {f"{prefix}/{name}": value for name, value in self.metrics.compute().items()}
+        self.log_dict(values)
+        return values
+
+
+class RankingMetrics(nn.Module):
+    """Metrics of ranked blocks of users: `ndcg@10`, `recall@20`, `mrr@10`, and of pairs: `auroc` and `loss`.
+
+    The pairs are the positives and their fixed negatives; `loss` is the binary cross-entropy of their logits against
+    the soft label and 0. `recsys.evaluation` measures more, once training is over.
+    """
+
+    LONGEST = 20  # list that `update` needs
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ranking = LinkPredMetricCollection(
+            {"ndcg@10": LinkPredNDCG(10), "recall@20": LinkPredRecall(20), "mrr@10": LinkPredMRR(10)}
+        )
+        self.auroc = BinaryAUROC()
+        self.loss = MeanMetric()
+
+    def update(self, ranked: Ranked, batch: RankingBatch) -> None:
+        """Add a block of users."""
+        device = self.loss.device
+        # An empty place (-1) becomes a content that nobody acted on, as the collection knows no empty places; positives
+        # out of reach become contents that nobody is recommended.
+        content = torch.from_numpy(np.where(ranked.content < 0, batch.num_contents, ranked.content))
+        unborn = np.repeat(np.arange(len(batch.user)), batch.unborn)
+        missed = np.stack([unborn, batch.num_contents + 1 + np.arange(len(unborn))])
+        self.ranking.update(content.to(device), torch.from_numpy(np.hstack([batch.positive, missed])).to(device))
+        known = ~np.isnan(ranked.negative_score)
+        logits = torch.from_numpy(np.concatenate([ranked.positive_score, ranked.negative_score[known]])).to(device)
+        label = torch.from_numpy(np.concatenate([batch.label, np.zeros(known.sum(), np.float32)])).to(device)
+        is_positive = torch.arange(len(logits), device=device) < len(batch.label)
+        # Probabilities, as the metric would take logits that happen to lie in [0, 1] for probabilities.
+        self.auroc.update(logits.double().sigmoid(), is_positive)
+        self.loss.update(F.binary_cross_entropy_with_logits(logits, label, reduction="none"))
+
+    def compute(self) -> dict[str, float]:
+        """The metrics over all blocks since the last reset."""
+        values = {**self.ranking.compute(), "auroc": self.auroc.compute(), "loss": self.loss.compute()}
+        return {name: float(value) for name, value in values.items()}
+
+    def reset(self) -> None:
+        """Forget all blocks."""
+        self.ranking.reset()
+        self.auroc.reset()
+        self.loss.reset()
+
+
+def _kept(logits: Tensor, label: Tensor, log_q: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The objective's arguments with only the `keep` hardest negatives."""
+    logits, log_q = keep_hardest(logits, log_q, keep)
+    return logits, label, log_q

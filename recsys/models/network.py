@@ -1,0 +1,170 @@
+"""What all networks share: embed every node, pass messages, and score pairs with a regular and a mood head."""
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+from torch_geometric.nn.module_dict import ModuleDict
+
+from recsys.errors import UserError
+from recsys.graph.schema import CONTENT, SIMILAR, USER, EdgeType, GraphSchema, event_edge, reverse
+from recsys.models.heads import DotHead, HadamardHead, MoodHead
+from recsys.models.layers import HeteroLayer
+from recsys.models.neighbours import TypedEdges
+
+EVENTS = "events"  # the group of all event types
+
+
+@dataclass(frozen=True)
+class EdgeGroup:
+    """Edge types with the same ends, which one convolution handles at once.
+
+    Attributes:
+        edge_types: the edge types.
+        attributes: columns of their `edge_attr` that the convolution sees, may be empty.
+    """
+
+    edge_types: tuple[EdgeType, ...]
+    attributes: tuple[int, ...] = ()
+
+
+def edge_groups(
+    schema: GraphSchema, *, event_attributes: Sequence[int] = (), similarity: bool = True
+) -> dict[EdgeType, EdgeGroup]:
+    """All edge types of a graph in groups: the events one way, the events the other way, and each other type alone.
+
+    Args:
+        schema: the graph's schema.
+        event_attributes: columns of event edges' `edge_attr` to use.
+        similarity: whether to use similarity edges.
+    """
+    events = tuple(event_edge(event_type) for event_type in schema.event_types)
+    back = tuple(reverse(edge_type) for edge_type in events)
+    groups = {
+        (USER, EVENTS, CONTENT): EdgeGroup(events, tuple(event_attributes)),
+        (CONTENT, EVENTS, USER): EdgeGroup(back, tuple(event_attributes)),
+    }
+    for edge_type in schema.edge_types:
+        if edge_type[1] == SIMILAR and similarity:
+            groups[edge_type] = EdgeGroup((edge_type,), (0,))  # the cosine
+        elif edge_type[1] != SIMILAR and edge_type not in (*events, *back):
+            groups[edge_type] = EdgeGroup((edge_type,))
+    return groups
+
+
+class Network(nn.Module, ABC):
+    """Encoder and heads; a subclass is a recipe that builds the parts from a `GraphSchema`.
+
+    It is inductive: no node has an identity of its own, so one without any event gets its vector from features,
+    creator, tags and similar nodes.
+
+    Attributes:
+        name: what the network is called in `registry.NETWORKS`.
+        settings: the constructor's arguments besides the schema, as JSON values: what a bundle needs to build it again.
+    """
+
+    name: ClassVar[str]
+    settings: dict[str, Any]
+
+    def __init__(
+        self,
+        *,
+        embeddings: Mapping[str, nn.Module],
+        groups: Mapping[EdgeType, EdgeGroup],
+        layers: Sequence[HeteroLayer],
+        head: HadamardHead | DotHead,
+        mood_head: MoodHead | None,
+    ) -> None:
+        super().__init__()
+        self.embeddings = ModuleDict(dict(embeddings))
+        self.layers = nn.ModuleList(layers)
+        self.head = head
+        self.mood_head = mood_head
+        self._groups = dict(groups) if layers else {}
+
+    def encode(self, graph: HeteroData) -> dict[str, Tensor]:
+        """Vectors of every node of a graph as `TemporalGraph` gives it; node type -> [num_nodes, hidden]."""
+        h = {
+            node_type: embedding(graph[node_type].x, graph[node_type].x_cat)
+            for node_type, embedding in self.embeddings.items()
+        }
+        edges = {key: _edges(graph, key[0], key[2], group) for key, group in self._groups.items()}
+        for layer in self.layers:
+            h = layer(h, edges)
+        return h
+
+    def link_logits(self, vectors: dict[str, Tensor], user: Tensor, content: Tensor) -> Tensor:
+        """Logits of users and contents of an encoded graph: rows int64 [B] and [B, N] -> [B, N]; for training.
+
+        As `pair_logits` of their vectors, but every node is projected only once.
+        """
+        users = self.head.user(vectors[USER]).index_select(0, user)[:, None]
+        return self.head.meet(users, _gathered(self.head.content(vectors[CONTENT]), content))
+
+    def mood_link_logits(self, vectors: dict[str, Tensor], mood: Tensor, content: Tensor) -> Tensor:
+        """Logits of moods int64 [M] and contents of an encoded graph, rows int64 [M, N] -> [M, N]; for training.
+
+        Raises:
+            UserError: if the data has no moods.
+        """
+        head = self._mood_head()
+        return head.meet(head.mood(mood)[:, None], _gathered(head.content(vectors[CONTENT]), content))
+
+    def pair_logits(self, user: Tensor, content: Tensor) -> Tensor:
+        """Logits of pairs of user and content vectors, [..., hidden] each -> [...]; leading dimensions broadcast."""
+        return self.head(user, content)  # type: ignore[no-any-return]
+
+    def block_logits(self, user: Tensor, content: Tensor) -> Tensor:
+        """Logits of all pairs, [U, hidden] and [C, hidden] -> [U, C]; in eval mode only."""
+        return self.head.block_logits(user, content)
+
+    def mood_logits(self, mood: Tensor, content: Tensor) -> Tensor:
+        """Logits of moods int64 [...] for content vectors [..., hidden] -> [...]; leading dimensions broadcast.
+
+        Raises:
+            UserError: if the data has no moods.
+        """
+        return self._mood_head()(mood, content)  # type: ignore[no-any-return]
+
+    def mood_block_logits(self, moods: Tensor, content: Tensor) -> Tensor:
+        """Logits of all pairs of moods int64 [M] and content vectors [C, hidden] -> [M, C].
+
+        Raises:
+            UserError: if the data has no moods.
+        """
+        return self._mood_head().block_logits(moods, content)
+
+    def _mood_head(self) -> MoodHead:
+        if self.mood_head is None:
+            raise UserError("This data has no moods to recommend by: ask for a user, or give the contents moods.")
+        return self.mood_head
+
+
+def _edges(graph: HeteroData, source: str, target: str, group: EdgeGroup) -> TypedEdges:
+    stores = [graph[edge_type] for edge_type in group.edge_types]
+    columns = list(group.attributes)
+    return TypedEdges(
+        [store.edge_index for store in stores],
+        graph[source].num_nodes,
+        graph[target].num_nodes,
+        [store.edge_attr[:, columns] for store in stores] if columns else None,
+    )
+
+
+def _gathered(vectors: Tensor, rows: Tensor) -> Tensor:
+    """vectors[rows], [n, d] and [...] -> [..., d]; the gradient of `index_select` is faster than that of indexing."""
+    return vectors.index_select(0, rows.flatten()).view(*rows.shape, vectors.shape[1])
+
+
+def check_settings(*, hidden: int, layers: int, dropout: float, heads: int = 1) -> None:
+    """Raise `UserError` for sizes that no network can have."""
+    for name, value, least in (("hidden", hidden, 1), ("layers", layers, 0), ("heads", heads, 1)):
+        if value < least:
+            raise UserError(f"model.{name} is {value}: it must be at least {least}.")
+    if hidden % heads:
+        raise UserError(f"model.hidden is {hidden}: it must be a multiple of model.heads, {heads}.")
+    if not 0 <= dropout < 1:
+        raise UserError(f"model.dropout is {dropout}: it must be at least 0 and below 1.")

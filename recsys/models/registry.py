@@ -1,0 +1,7 @@
+"""The networks by name, so that a bundle can build one again from JSON without importing what a file names."""
+
+from recsys.models.gat_sage import GatSage
+from recsys.models.hetero_sage import HeteroSage
+from recsys.models.network import Network
+
+NETWORKS: dict[str, type[Network]] = {network.name: network for network in (GatSage, HeteroSage)}

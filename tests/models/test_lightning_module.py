@@ -1,0 +1,335 @@
+import itertools
+import json
+import math
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from sklearn.metrics import roc_auc_score
+from torch.optim import Adam
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from recsys.data.ranking_task import RankingBatch
+from recsys.errors import UserError
+from recsys.graph.schema import CONTENT
+from recsys.loading.batch import LinkBatch
+from recsys.models.graph_scorer import GraphScorer
+from recsys.models.lightning_module import PREDICTED, LinkPredictionModule, RankingMetrics
+from recsys.models.objectives import BCE, BPR, Objective, SampledSoftmax
+from recsys.models.ranking import Ranked, rank
+from recsys.models.registry import NETWORKS
+from tests.factories import tiny_log
+from tests.models.helpers import graph_of, make_datamodule, make_network, same_bits, small_graph
+
+OBJECTIVES: tuple[Objective, ...] = (BCE(), BPR(), SampledSoftmax())
+EVERY_PAIR = pytest.mark.parametrize(("name", "objective"), list(itertools.product(sorted(NETWORKS), OBJECTIVES)))
+
+
+def make_module(name: str = "gat_sage", objective: Objective | None = None, **changes: Any) -> LinkPredictionModule:
+    network = changes.pop("network", None) or make_network(name)
+    settings = {"optimizer": partial(Adam, lr=0.01), **changes}
+    scorer = GraphScorer(network, settings.pop("graph", small_graph()))
+    return LinkPredictionModule(network=network, scorer=scorer, objective=objective or BCE(), **settings)
+
+
+def make_trainer(**settings: Any) -> lightning.Trainer:
+    quiet = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
+    return lightning.Trainer(accelerator="cpu", num_sanity_val_steps=0, **{**dict.fromkeys(quiet, False), **settings})
+
+
+def first_batch() -> LinkBatch:
+    return make_datamodule().loader.batch(0, 0)
+
+
+def losses(module: LinkPredictionModule, batch: LinkBatch, steps: int) -> list[float]:
+    """Train on one batch without a trainer; the loss of every step."""
+    module.log = lambda *_, **__: None
+    optimizer = module.configure_optimizers()
+    found = []
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss = module.training_step(batch, step)
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+    return found
+
+
+@EVERY_PAIR
+def test_one_epoch_of_training_and_a_lower_loss(name: str, objective: Objective) -> None:
+    module = make_module(name, objective, network=make_network(name, dropout=0.0))
+    before = [p.clone() for p in module.parameters()]
+    trainer = make_trainer(max_epochs=1)
+    trainer.fit(module, datamodule=make_datamodule())
+    assert not all(torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
+    metrics = trainer.callback_metrics
+    assert {"train/loss", "train/mood_loss"} < metrics.keys()
+    assert {f"val/{name}" for name in ("ndcg@10", "recall@20", "mrr@10", "auroc", "loss")} < metrics.keys()
+    found = losses(module, first_batch(), 12)
+    assert found[-1] < found[0]
+
+
+@EVERY_PAIR
+def test_overfits_fifty_events(name: str, objective: Objective) -> None:
+    """With labels of 1 the least loss is 0, and features, creators and tags suffice to get there."""
+    log = tiny_log(num_users=8, num_contents=12, num_events=50)
+    log = replace(log, weight=np.full(len(log), log.max_weight, dtype=np.float32))
+    graph = graph_of(log)
+    batch = make_datamodule(graph, snapshots=1).loader.batch(0, 0)
+    assert (batch.label == 1).all()
+    assert len(batch.user) >= 5
+    network = make_network(name, graph, layers=1, hidden=32, dropout=0.0)
+    module = make_module(
+        network=network, graph=graph, objective=objective, mood_weight=0.0, optimizer=partial(Adam, lr=0.02)
+    )
+    assert losses(module, batch, 60)[-1] < 0.02
+
+
+def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moods() -> None:
+    batch = first_batch()
+    network = make_network("gat_sage", dropout=0.0)
+    module = make_module(network=network, mood_weight=0.3)
+    logged: dict[str, float] = {}
+    module.log = lambda key, value, **_: logged.update({key: value.item()})
+
+    loss = module.training_step(batch, 0)
+
+    with torch.no_grad():
+        vectors = network.encode(batch.graph)
+        pairs = network.pair_logits(vectors["user"][batch.user][:, None], vectors[CONTENT][batch.content])
+        moods = network.mood_logits(batch.mood[:, None], vectors[CONTENT][batch.mood_content])
+        expected = BCE()(pairs, batch.label, batch.log_q), BCE()(moods, batch.mood_label, batch.log_q)
+    assert len(batch.mood)
+    assert logged == pytest.approx({"train/loss": expected[0].item(), "train/mood_loss": expected[1].item()}, abs=1e-6)
+    assert loss.item() == pytest.approx(expected[0].item() + 0.3 * expected[1].item(), abs=1e-6)
+
+
+def test_only_the_hardest_negatives_enter_the_loss() -> None:
+    batch = first_batch()
+    network = make_network("hetero_sage", dropout=0.0)
+    module = make_module(network=network, objective=BPR(), mood_weight=0.0)
+    module.log = lambda *_, **__: None
+    loss = module.training_step(replace(batch, keep=1), 0)
+    vectors = network.encode(batch.graph)
+    logits = network.pair_logits(vectors["user"][batch.user][:, None], vectors[CONTENT][batch.content])
+    hardest = torch.stack([logits[:, 0], logits[:, 1:].amax(dim=1)], dim=1)
+    torch.testing.assert_close(loss, BPR()(hardest, batch.label, torch.zeros_like(hardest)))
+
+
+def test_a_batch_without_mood_seeds_and_a_weight_of_zero() -> None:
+    batch = first_batch()
+    nothing = {key: getattr(batch, key)[:0] for key in ("mood", "mood_content", "mood_label")}
+    with_none = make_module(network=make_network("gat_sage", dropout=0.0))
+    with_zero = make_module(network=make_network("gat_sage", dropout=0.0), mood_weight=0.0)
+    without = losses(with_none, replace(batch, **nothing), 2)
+    assert without == losses(with_zero, batch, 2)
+    with pytest.raises(UserError, match="mood_weight"):
+        make_module(mood_weight=-1.0)
+
+
+def test_training_trains_the_moods_and_their_head() -> None:
+    module = make_module(network=make_network("gat_sage", dropout=0.0))
+    head = module.network.mood_head
+    before = [p.clone() for p in head.parameters()]
+    batch = first_batch()
+    losses(module, batch, 1)
+    chosen = batch.mood.unique()
+    assert (head.moods.weight[chosen] != before[0][chosen]).any(dim=1).all()
+    assert (head.inner.weight != before[1]).any()
+
+
+def test_validation_metrics_equal_naive_ones() -> None:
+    rng = np.random.default_rng(0)
+    data = make_datamodule()
+    batches = list(data.val_dataloader())
+    assert len(batches) > 1
+    scores = torch.from_numpy(rng.normal(size=(99, 99)).astype(np.float32))
+
+    class Fixed:
+        gives_logits = True
+
+        def score(self, users: np.ndarray, contents: np.ndarray, t: int) -> torch.Tensor:
+            return scores[users][:, contents]
+
+    metrics = RankingMetrics()
+    for batch in batches:
+        metrics.update(rank(Fixed(), batch, RankingMetrics.LONGEST), batch)
+
+    ndcg, recall, mrr, pairs, loss = [], [], [], [], []
+    for batch in batches:
+        for row, user in enumerate(batch.user):
+            seen = set(batch.seen[1, batch.seen[0] == row])
+            candidates = sorted(set(range(batch.num_contents)) - seen, key=lambda c, u=user: -scores[u, c])
+            relevant = batch.positive[1, batch.positive[0] == row]
+            hits = [c in relevant for c in candidates]
+            best = sum(1 / math.log2(i + 2) for i in range(min(len(relevant), 10)))
+            ndcg.append(sum(hit / math.log2(i + 2) for i, hit in enumerate(hits[:10])) / best)
+            recall.append(sum(hits[:20]) / len(relevant))
+            mrr.append(1 / (hits.index(True) + 1) if True in hits[:10] else 0.0)
+        users = batch.user[batch.positive[0]]
+        for user, content, negative, label in zip(users, batch.positive[1], batch.negative, batch.label, strict=True):
+            for place, target in ((content, label), (negative, 0.0)):
+                if place >= 0:
+                    probability = 1 / (1 + math.exp(-scores[user, place]))
+                    pairs.append((place == content, probability))
+                    loss.append(-target * math.log(probability) - (1 - target) * math.log(1 - probability))
+    expected = {
+        "ndcg@10": np.mean(ndcg),
+        "recall@20": np.mean(recall),
+        "mrr@10": np.mean(mrr),
+        "auroc": roc_auc_score(*zip(*pairs, strict=True)),
+        "loss": np.mean(loss),
+    }
+    assert metrics.compute() == pytest.approx(expected, abs=1e-5)
+    metrics.reset()
+    metrics.update(rank(Fixed(), batches[0], RankingMetrics.LONGEST), batches[0])
+    assert metrics.compute()["ndcg@10"] == pytest.approx(np.mean(ndcg[: len(batches[0].user)]), abs=1e-5)
+
+
+def test_an_empty_place_is_no_hit_of_another_user() -> None:
+    """User 0 has a full list and the positive 2, user 1 has one candidate: its empty places are nobody's content."""
+    batch = RankingBatch(
+        time=0,
+        num_contents=3,
+        user=np.array([0, 1]),
+        seen=np.zeros((2, 0), dtype=np.int64),
+        positive=np.array([[0, 1], [2, 1]]),
+        label=np.ones(2, dtype=np.float32),
+        negative=np.array([-1, -1]),
+        first=0,
+        unborn=np.array([0, 2]),
+    )
+    content = np.array([[0, 1, 2], [0, -1, -1]])
+    metrics = RankingMetrics()
+    metrics.update(
+        Ranked(content, np.zeros((2, 3), np.float32), np.ones(2, np.float32), np.full(2, np.nan, np.float32)), batch
+    )
+    assert metrics.ranking.compute()["ndcg@10"].item() == pytest.approx((1 / math.log2(4) + 0) / 2)
+    assert metrics.loss.compute().item() == pytest.approx(math.log(1 + math.exp(-1)))
+
+
+def test_test_and_predict() -> None:
+    module, data = make_module(), make_datamodule()
+    trainer = make_trainer()
+    tested = trainer.test(module, datamodule=data, verbose=False)[0]
+    assert tested.keys() == {f"test/{name}" for name in ("ndcg@10", "recall@20", "mrr@10", "auroc", "loss")}
+    predicted = trainer.predict(module, datamodule=data)
+    assert sum(len(ranked.content) for ranked in predicted) == sum(len(b.user) for b in data.test_dataloader())
+    assert predicted[0].content.shape[1] == PREDICTED
+    validated = trainer.validate(module, datamodule=data, verbose=False)[0]
+    assert validated.keys() == {key.replace("test/", "val/") for key in tested}
+
+
+def test_validation_scores_with_the_weights_of_now() -> None:
+    module, data = make_module(network=make_network("gat_sage", dropout=0.0)), make_datamodule()
+    trainer = make_trainer(max_epochs=2)
+    trainer.fit(module, datamodule=data)
+    last = trainer.callback_metrics["val/loss"]
+    fresh = LinkPredictionModule(
+        network=module.network, scorer=GraphScorer(module.network, small_graph()), objective=BCE(), optimizer=Adam
+    )
+    assert make_trainer().validate(fresh, datamodule=data, verbose=False)[0]["val/loss"] == pytest.approx(float(last))
+
+
+def test_monitoring_an_unknown_metric_is_an_error() -> None:
+    module = make_module(monitor="val/ndgc@10", scheduler=ReduceLROnPlateau)
+    with pytest.raises(UserError, match="val/ndcg@10"):
+        make_trainer(max_epochs=1).fit(module, datamodule=make_datamodule())
+
+
+class KilledError(Exception):
+    """What `Kill` raises."""
+
+
+class Kill(Callback):
+    """Stops training in the middle of an epoch, as a killed process does: nothing is saved any more."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch and trainer.fit_loop.batch_idx == 1:
+            raise KilledError
+
+
+class Rates(Callback):
+    """The learning rate of every step."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+class Run:
+    """A run as `train.py` would make it, whose learning rate falls after every epoch but the first.
+
+    `ModelCheckpoint(save_last=True)` would only save when the epoch is the best so far, hence a callback of its own.
+    """
+
+    def __init__(self, directory: Path, *callbacks: Callback, resume: bool = False) -> None:
+        never_better = partial(ReduceLROnPlateau, mode="max", factor=0.5, patience=0, threshold=9, threshold_mode="abs")
+        self.module = make_module(scheduler=never_better, seed=3)
+        self.checkpoint = ModelCheckpoint(
+            directory, "best", monitor="val/ndcg@10", mode="max", enable_version_counter=False
+        )
+        last = ModelCheckpoint(directory, "last", enable_version_counter=False)
+        self.stopping = EarlyStopping("val/loss", patience=50)
+        self.rates = Rates()
+        self.trainer = make_trainer(
+            max_epochs=6,
+            gradient_clip_val=1.0,
+            enable_checkpointing=True,
+            callbacks=[self.checkpoint, last, self.stopping, self.rates, *callbacks],
+        )
+        self.trainer.fit(
+            self.module,
+            datamodule=make_datamodule(),
+            ckpt_path=directory / "last.ckpt" if resume else None,
+            weights_only=True,
+        )
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 5])
+def test_a_killed_and_resumed_run_ends_with_the_same_bits(tmp_path: Path, epoch: int) -> None:
+    whole = Run(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        Run(tmp_path / "killed", Kill(epoch))
+    resumed = Run(tmp_path / "killed", resume=True)
+
+    steps = len(make_datamodule().loader)
+    assert whole.rates.rates[::steps] == [0.01, 0.01, 0.005, 0.0025, 0.00125, 0.000625]
+    assert resumed.rates.rates == whole.rates.rates[epoch * steps :]
+    ours, theirs = resumed.module.state_dict(), whole.module.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(same_bits(ours[key], theirs[key]) for key in ours)
+    assert resumed.trainer.callback_metrics["val/ndcg@10"] == whole.trainer.callback_metrics["val/ndcg@10"]
+    assert resumed.trainer.callback_metrics["val/loss"] == whole.trainer.callback_metrics["val/loss"]
+    for state in ("best_score", "wait_count", "stopped_epoch"):
+        assert getattr(resumed.stopping, state) == getattr(whole.stopping, state)
+    assert resumed.checkpoint.best_model_score == whole.checkpoint.best_model_score
+    for file in ("best.ckpt", "last.ckpt"):
+        first, second = (torch.load(tmp_path / run / file, weights_only=True) for run in ("whole", "killed"))
+        assert first["epoch"] == second["epoch"]
+        assert all(same_bits(first["state_dict"][key], second["state_dict"][key]) for key in first["state_dict"])
+        assert first["lr_schedulers"] == second["lr_schedulers"]
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_another_seed_gives_another_dropout() -> None:
+    batch = first_batch()
+    found = {seed: losses(make_module(seed=seed), batch, 2) for seed in (0, 1)}
+    assert found[0] == losses(make_module(seed=0), batch, 2)
+    assert found[0] != found[1]
+
+
+def test_settings_are_json() -> None:
+    for name in NETWORKS:
+        assert json.loads(json.dumps(make_network(name).settings)) == make_network(name).settings

@@ -1,0 +1,290 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+from recsys.errors import UserError
+from recsys.graph.schema import CONTENT, CREATOR, SIMILAR, TAG, USER, GraphSchema, event_edge, reverse
+from recsys.models.network import edge_groups
+from recsys.models.registry import NETWORKS
+from tests.models.helpers import make_network, pick_running_statistics, same_bits, small_graph, small_log, snapshot
+
+EVERY = pytest.mark.parametrize("name", sorted(NETWORKS))
+
+
+def changed(graph: HeteroData, store: Any, **values: torch.Tensor) -> HeteroData:
+    """The same graph with other tensors in one of its stores."""
+    graph = graph.clone()
+    for key, value in values.items():
+        graph[store][key] = value
+    return graph
+
+
+@EVERY
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_every_node_gets_a_finite_vector(name: str, layers: int) -> None:
+    graph = snapshot()
+    network = make_network(name, layers=layers)
+    for mode in (network.train(), network.eval()):
+        vectors = mode.encode(graph)
+        assert vectors.keys() == small_graph().schema.numbers.keys() == {USER, CONTENT, CREATOR, TAG}
+        for node_type, of_type in vectors.items():
+            assert of_type.shape == (graph[node_type].num_nodes, 16)
+            assert of_type.isfinite().all()
+
+
+@EVERY
+def test_activations_stay_sane_with_many_edge_types(name: str) -> None:
+    """The 14 edge types and 6 layers neither blow vectors up nor make all nodes alike."""
+    vectors = make_network(name, layers=6).eval().encode(snapshot())
+    assert vectors[CONTENT].abs().max() < 30
+    assert vectors[CONTENT].std(dim=0).mean() > 0.1
+
+
+@EVERY
+def test_nodes_without_edges_work(name: str) -> None:
+    graph = snapshot()
+    for edge_type in small_graph().schema.edge_types:
+        store = graph[edge_type]
+        values = {"edge_index": store.edge_index[:, :0]}
+        if "edge_attr" in store:
+            values["edge_attr"] = store.edge_attr[:0]
+        graph = changed(graph, edge_type, **values)
+    for of_type in make_network(name).encode(graph).values():
+        assert of_type.isfinite().all()
+
+
+@EVERY
+def test_a_snapshot_of_the_first_moment_works(name: str) -> None:
+    """One user and one content and no events before it; in training too, where batch norm has no variance."""
+    network = make_network(name).train()
+    for t in (int(small_log().time[0]), int(small_log().time[0]) + 1):
+        for of_type in network.encode(small_graph().snapshot(t)).values():
+            assert of_type.isfinite().all()
+
+
+@EVERY
+def test_newcomers_are_encoded_alone(name: str) -> None:
+    t = int(small_log().users.exists_from[-2])
+    newcomers = torch.arange(small_log().users.count_before(t), len(small_log().users)).numpy()
+    assert len(newcomers) > 1
+    network = make_network(name).eval()
+    alone = network.encode(small_graph().newcomers(newcomers, t))
+    among = network.encode(small_graph().snapshot(t, newcomers=newcomers))
+    assert alone[CONTENT].shape == (0, 16)
+    torch.testing.assert_close(alone[USER], among[USER][-len(newcomers) :])
+
+
+@EVERY
+def test_cold_content_gets_its_vector_from_creator_tags_and_features(name: str) -> None:
+    """Inductive: a content without any event moves with what its creator, its tags and its features are."""
+    graph = snapshot()
+    met = torch.cat([graph[event_edge(kind)].edge_index[1] for kind in small_graph().schema.event_types])
+    made_by, has_tag = (CONTENT, "created_by", CREATOR), (CONTENT, "has_tag", TAG)
+    tagged = graph[has_tag].edge_index[0]
+    cold = next(c for c in range(graph[CONTENT].num_nodes) if c not in met and c in tagged)
+    network = make_network(name, similarity=False).eval()
+
+    def without(edge_type: tuple[str, str, str]) -> HeteroData:
+        back = reverse(edge_type)
+        forth_kept = graph[edge_type].edge_index[0] != cold
+        back_kept = graph[back].edge_index[1] != cold
+        fewer = changed(graph, edge_type, edge_index=graph[edge_type].edge_index[:, forth_kept])
+        return changed(fewer, back, edge_index=graph[back].edge_index[:, back_kept])
+
+    x = graph[CONTENT].x.clone()
+    x[cold] += 1
+    other = changed(graph, CONTENT, x=x)
+    before = network.encode(graph)[CONTENT]
+    assert before[cold].isfinite().all()
+    assert not torch.allclose(before[cold], before[torch.arange(len(before)) != cold], atol=1e-3)
+    for cause in (without(made_by), without(has_tag), other):
+        assert (network.encode(cause)[CONTENT][cold] - before[cold]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("column", ["strength", "recency"])
+def test_edge_attributes_reach_the_vectors(column: str) -> None:
+    """Another strength or recency of one edge changes its ends, both ways, and only if the attention may see it."""
+    graph = snapshot()
+    views = event_edge("view")
+    place = {"recency": 1, "strength": 2}[column]
+    target = graph[views].edge_index[1].mode().values
+    edge = int((graph[views].edge_index[1] == target).nonzero()[0])
+    for edge_type in (views, reverse(views)):
+        attributes = graph[edge_type].edge_attr.clone()
+        attributes[edge, place] += 0.5
+        other = changed(graph, edge_type, edge_attr=attributes)
+        end = int(graph[edge_type].edge_index[1, edge])
+        sighted = make_network("gat_sage", layers=1, edge_attributes=[column]).eval()
+        moved = (sighted.encode(other)[edge_type[2]] - sighted.encode(graph)[edge_type[2]]).abs().amax(dim=1)
+        assert moved[end] > 1e-4
+        assert not moved[torch.arange(len(moved)) != end].any()
+        blind = make_network("gat_sage", edge_attributes=[]).eval()
+        assert same_bits(blind.encode(other)[edge_type[2]], blind.encode(graph)[edge_type[2]])
+
+
+@EVERY
+def test_the_cosine_of_similarity_edges_matters_unless_switched_off(name: str) -> None:
+    graph = snapshot()
+    similar = (CONTENT, SIMILAR, CONTENT)
+    assert graph[similar].num_edges
+    other = changed(graph, similar, edge_attr=torch.rand_like(graph[similar].edge_attr))
+    for similarity in (True, False):
+        network = make_network(name, similarity=similarity).eval()
+        moved = not same_bits(network.encode(other)[CONTENT], network.encode(graph)[CONTENT])
+        assert moved == similarity
+
+
+@EVERY
+def test_no_layers_means_no_messages(name: str) -> None:
+    graph = snapshot()
+    network = make_network(name, layers=0).eval()
+    rewired = graph
+    for edge_type in small_graph().schema.edge_types:
+        rewired = changed(rewired, edge_type, edge_index=graph[edge_type].edge_index.flip(1))
+    for node_type, of_type in network.encode(graph).items():
+        assert same_bits(of_type, network.encode(rewired)[node_type])
+
+
+@EVERY
+def test_block_logits_equal_pair_logits(name: str) -> None:
+    network = make_network(name)
+    pick_running_statistics(network)
+    vectors = network.eval().encode(snapshot())
+    user, content = vectors[USER], vectors[CONTENT]
+    with torch.no_grad():
+        pairs = network.pair_logits(user[:, None], content[None])
+        torch.testing.assert_close(network.block_logits(user, content), pairs, atol=1e-5, rtol=1e-5)
+        moods = torch.arange(small_graph().schema.num_moods)
+        torch.testing.assert_close(
+            network.mood_block_logits(moods, content),
+            network.mood_logits(moods[:, None], content),
+            atol=1e-5,
+            rtol=1e-5,
+        )
+
+
+@EVERY
+def test_link_logits_equal_pair_logits(name: str) -> None:
+    network = make_network(name, dropout=0.0)  # in training mode, so that batch norm sees the same pairs
+    vectors = network.encode(snapshot())
+    user, content = torch.tensor([3, 0, 3]), torch.tensor([[1, 2], [5, 1], [0, 0]])
+    pairs = network.pair_logits(vectors[USER][user][:, None], vectors[CONTENT][content])
+    torch.testing.assert_close(network.link_logits(vectors, user, content), pairs)
+    moods = network.mood_logits(user[:, None] % 2, vectors[CONTENT][content])
+    torch.testing.assert_close(network.mood_link_logits(vectors, user % 2, content), moods)
+
+
+@EVERY
+def test_same_seed_same_bits_other_seed_other_bits(name: str) -> None:
+    def trained(seed: int) -> torch.Tensor:
+        network = make_network(name, seed=seed)
+        vectors = network.encode(snapshot())
+        network.pair_logits(vectors[USER][:3], vectors[CONTENT][:3]).sum().backward()
+        return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+
+    assert same_bits(trained(1), trained(1))
+    assert not same_bits(trained(1), trained(2))
+
+
+@EVERY
+def test_built_again_from_settings_and_weights(name: str) -> None:
+    """What a bundle does: settings through JSON, weights through a state dict."""
+    settings: dict[str, Any] = {"hidden": 8, "layers": 1, "dropout": 0.5, "category_dim": 3, "similarity": False}
+    network = make_network(name, **settings)
+    pick_running_statistics(network)
+    assert network.settings.items() >= settings.items()
+    schema = GraphSchema.from_json(json.loads(json.dumps(small_graph().schema.to_json())))
+    again = NETWORKS[network.name](schema, **json.loads(json.dumps(network.settings)))
+    assert again.settings == network.settings
+    again.load_state_dict(network.state_dict())
+    first, second = network.eval().encode(snapshot()), again.eval().encode(snapshot())
+    assert same_bits(
+        network.block_logits(first[USER], first[CONTENT]), again.block_logits(second[USER], second[CONTENT])
+    )
+
+
+@EVERY
+def test_every_weight_learns(name: str) -> None:
+    """Each parameter gets a gradient from the pairs or the moods, so no part is left out of the network."""
+    network = make_network(name)
+    vectors = network.encode(snapshot())
+    loss = network.pair_logits(vectors[USER][:, None], vectors[CONTENT]).square().sum()
+    moods = torch.arange(small_graph().schema.num_moods)
+    (loss + network.mood_logits(moods[:, None], vectors[CONTENT]).square().sum()).backward()
+    # Creators and tags of the last layer speak to nobody any more.
+    last = tuple(f"layers.1.{part}" for part in ("root", "norm", "convs"))
+    for key, parameter in network.named_parameters():
+        if key.startswith(last) and (CREATOR in key or TAG in key):
+            continue
+        assert parameter.grad is not None, key
+        assert parameter.grad.any(), key
+
+
+@EVERY
+def test_the_mood_loss_reaches_the_moods_and_the_content_encoder(name: str) -> None:
+    network = make_network(name)
+    network.mood_logits(torch.tensor([0, 1]), network.encode(snapshot())[CONTENT][:2]).sum().backward()
+    assert network.mood_head.moods.weight.grad[:2].abs().sum(dim=1).all()
+    assert network.embeddings[CONTENT].projection.weight.grad.any()
+
+
+@EVERY
+def test_data_without_moods_creators_and_features(name: str) -> None:
+    """A log without any metadata: nodes with nothing but edges."""
+    schema = GraphSchema(
+        numbers={USER: 0, CONTENT: 0},
+        categories={USER: (), CONTENT: ()},
+        edge_types=(event_edge("buy"), reverse(event_edge("buy"))),
+        event_types=("buy",),
+        num_moods=0,
+    )
+    graph = HeteroData()
+    for node_type, count in ((USER, 3), (CONTENT, 4)):
+        graph[node_type].x, graph[node_type].x_cat = torch.zeros(count, 0), torch.zeros(count, 0, dtype=torch.int64)
+    for edge_type in schema.edge_types:
+        graph[edge_type].edge_index, graph[edge_type].edge_attr = torch.tensor([[0, 1], [1, 2]]), torch.rand(2, 3)
+    network = NETWORKS[name](schema, hidden=8)
+    vectors = network.encode(graph)
+    assert network.pair_logits(vectors[USER], vectors[CONTENT][:3]).isfinite().all()
+    for ask in (network.mood_logits, network.mood_block_logits):
+        with pytest.raises(UserError, match="no moods"):
+            ask(torch.tensor([0]), vectors[CONTENT][:1])
+
+
+def test_groups_hold_every_edge_type_once() -> None:
+    schema = small_graph().schema
+    grouped = [edge_type for group in edge_groups(schema).values() for edge_type in group.edge_types]
+    assert sorted(grouped) == sorted(schema.edge_types)
+    without = [e for group in edge_groups(schema, similarity=False).values() for e in group.edge_types]
+    assert sorted(without) == sorted(e for e in schema.edge_types if e[1] != SIMILAR)
+
+
+def test_event_types_may_have_any_name() -> None:
+    """Names that a module could not have as a key, and those of other relations."""
+    odd = ("a.b", "keys", "similar", "created_by", "training", "")
+    events = [event_edge(kind) for kind in odd]
+    others = [(CONTENT, "created_by", CREATOR), (USER, SIMILAR, USER)]
+    edge_types = (*events, *map(reverse, events), *others)
+    schema = replace(small_graph().schema, event_types=odd, edge_types=edge_types)
+    for network in NETWORKS.values():
+        assert network(schema, hidden=4).layers
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden": 15, "heads": 2}, "multiple"),
+        ({"hidden": 0}, r"model\.hidden"),
+        ({"layers": -1}, r"model\.layers"),
+        ({"heads": 0}, r"model\.heads"),
+        ({"dropout": 1.0}, r"model\.dropout"),
+        ({"edge_attributes": ["speed"]}, "speed"),
+    ],
+)
+def test_impossible_settings_are_errors(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        NETWORKS["gat_sage"](small_graph().schema, **settings)

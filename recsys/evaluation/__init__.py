@@ -1,0 +1,1 @@
+"""The protocol, metrics, slices, significance and the run report."""

@@ -1,0 +1,214 @@
+"""Writes `report.html`, one self-contained page on a run; its plots are `recsys.evaluation.plots`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from recsys.data.cleaning_report import CleaningReport
+from recsys.data.event_log import EventLog
+from recsys.evaluation import plots
+from recsys.evaluation.protocol import SHOWN, Evaluation
+from recsys.evaluation.run_folder import replacing
+from recsys.sources.base import TITLE
+
+COLLAPSED = 0.05  # a smaller spread of the probabilities says nothing about who likes what
+NUM_USERS, NUM_HISTORY = 10, 6  # how many example users the page shows, and how much of their history
+HEADLINES = (
+    *("ndcg@10", "recall@10", "recall@20", "precision@10", "map@10", "mrr@10", "hit_rate@10"),
+    *(f"{name}@{SHOWN}" for name in ("coverage", "novelty", "diversity", "gini")),
+    *("auroc", "average_precision", "f1", "loss", "mae", "rmse", "score_spread", "score_std"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """All that the page shows.
+
+    Attributes:
+        name: of the run.
+        model: the model's name.
+        seed: of the run.
+        log: the event log, also for titles and histories.
+        validation, test: of the model, both with lists of 10 and 20 among their metrics.
+        cleaning: what happened to the rows of the tables.
+        started: when the run began.
+        seconds: stage -> its duration, s.
+        config: the whole configuration as text.
+        references: name -> what another scorer (popularity, oracle, ...) reaches on test.
+        history: Lightning's `metrics.csv`, for a model that was trained by epochs.
+    """
+
+    name: str
+    model: str
+    seed: int
+    log: EventLog
+    validation: Evaluation
+    test: Evaluation
+    cleaning: CleaningReport
+    started: datetime
+    seconds: Mapping[str, float]
+    config: str
+    references: Mapping[str, Evaluation] = field(default_factory=dict)
+    history: pd.DataFrame | None = None
+
+
+def write_report(path: Path, inputs: ReportInputs) -> Path:
+    """Write the page to `path`."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "words": _words}
+    source = files("recsys.evaluation").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    page = environment.from_string(source).render(
+        run=inputs,
+        log=inputs.log,
+        at=_minute(inputs.log.boundaries.t_test),
+        span=(_minute(inputs.log.time[0]), _minute(inputs.log.time[-1])),
+        sizes=_sizes(inputs.log),
+        warnings=_warnings(inputs),
+        figures=_figures(inputs.test),
+        headline_rows=_metric_rows(inputs, HEADLINES),
+        all_rows=_metric_rows(inputs, tuple(inputs.test.metrics["all"])),
+        slice_rows=[name for name in HEADLINES if name in inputs.test.metrics["all"]],
+        plots={name: Markup(svg) for name, svg in _plots(inputs).items()},
+        cleaning=inputs.cleaning.to_frame().to_dict("records"),
+        users=_example_users(inputs),
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def _sizes(log: EventLog) -> dict[str, int]:
+    return {
+        "events": len(log),
+        "users": len(log.users),
+        "contents": len(log.contents),
+        "creators": len(log.creators),
+        "tags": len(log.tags),
+        "moods": len(log.moods),
+    }
+
+
+def _warnings(inputs: ReportInputs) -> list[str]:
+    """What a reader must not miss."""
+    everyone = inputs.test.metrics["all"]
+    warnings = []
+    spread = everyone.get("score_spread")
+    if spread is not None and spread < COLLAPSED:
+        warnings.append(
+            f"The scores have collapsed: nine tenths of the test pairs lie within {spread:.4f} of one another, so the "
+            "predicted probabilities hardly tell pairs apart."
+        )
+    better = [
+        f"{name} ({of.metrics['all']['ndcg@10']:.4f})"
+        for name, of in inputs.references.items()
+        if name != "oracle" and of.metrics["all"]["ndcg@10"] > everyone["ndcg@10"]
+    ]
+    if better:
+        own = f"{everyone['ndcg@10']:.4f} NDCG@10 on test"
+        warnings.append(f"Ranks better than this model ({own}): {', '.join(better)}.")
+    return warnings
+
+
+def _figures(test: Evaluation) -> dict[str, float]:
+    """The few figures at the top of the page."""
+    everyone = test.metrics["all"]
+    names = ("ndcg@10", "recall@20", "hit_rate@10", "auroc", "score_spread", "coverage@10")
+    return {name: everyone[name] for name in names if name in everyone}
+
+
+def _metric_rows(inputs: ReportInputs, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rows of the table of metrics: name, and its value for test, validation and each reference (None: unknown)."""
+    columns = [inputs.test, inputs.validation, *inputs.references.values()]
+    return [
+        {"name": name, "values": [column.metrics["all"].get(name) for column in columns]}
+        for name in names
+        if name in inputs.test.metrics["all"]
+    ]
+
+
+def _plots(inputs: ReportInputs) -> dict[str, str]:
+    """Name -> SVG of the plots that the run has data for."""
+    test, log = inputs.test, inputs.log
+    score = "probability" if test.gives_logits else "score"
+    positive = test.pairs["positive"].to_numpy()
+    past = np.bincount(log.content[: log.count_before(log.boundaries.t_test)], minlength=len(log.contents))
+    shown = test.recommendations.loc[test.recommendations["rank"] <= SHOWN, "content"]
+    drawn = {
+        "slices": plots.slice_bars(test.metrics, ("ndcg@10", "recall@20")),
+        "scores": plots.score_distribution(positive, test.pairs[score].to_numpy(), test.gives_logits),
+        "popularity": plots.popularity(past[shown], past[test.pairs.loc[positive, "content"]]),
+    }
+    if test.gives_logits:
+        drawn["calibration"] = plots.calibration(test.pairs["label"].to_numpy(), test.pairs["probability"].to_numpy())
+    curves = None if inputs.history is None else plots.learning_curves(inputs.history)
+    return drawn if curves is None else drawn | {"learning": curves}
+
+
+def _example_users(inputs: ReportInputs) -> list[dict[str, Any]]:
+    """Some users, half of them cold where there are as many, with history, recommendations and hits."""
+    log, test = inputs.log, inputs.test
+    rng = np.random.default_rng(inputs.seed)
+    cold = test.per_user["cold"].to_numpy()
+    cold_rows, warm_rows = (rng.permutation(np.flatnonzero(kind)) for kind in (cold, ~cold))
+    num_cold = min(len(cold_rows), max(NUM_USERS // 2, NUM_USERS - len(warm_rows)))
+    chosen = np.concatenate([warm_rows[: NUM_USERS - num_cold], cold_rows[:num_cold]])
+    recommended = test.recommendations.loc[test.recommendations["rank"] <= SHOWN, ["user", "content"]].to_numpy()
+    positives = test.pairs.loc[test.pairs["positive"], ["user", "content"]].to_numpy()
+    examples = []
+    for row in chosen:
+        user = int(test.per_user["user"].iloc[row])
+        met = set(positives[positives[:, 0] == user, 1])
+        examples.append(
+            {
+                "id": log.users.ids[user],
+                "cold": bool(cold[row]),
+                "positives": int(test.per_user["positives"].iloc[row]),
+                "ndcg": float(test.per_user["ndcg@10"].iloc[row]),
+                "history": _history(log, user),
+                "recommended": [
+                    {"title": _title(log, content), "hit": content in met}
+                    for content in recommended[recommended[:, 0] == user, 1]
+                ],
+            }
+        )
+    return examples
+
+
+def _history(log: EventLog, user: int) -> list[dict[str, str]]:
+    """The user's last events before the test period, latest first."""
+    past = log.count_before(log.boundaries.t_test)
+    events = np.flatnonzero(log.user[:past] == user)[: -NUM_HISTORY - 1 : -1]
+    return [
+        {"title": _title(log, log.content[e]), "type": log.types[log.type[e]], "time": _minute(log.time[e])}
+        for e in events
+    ]
+
+
+def _title(log: EventLog, content: int) -> str:
+    """The content's title, or its id where it has none."""
+    title = log.contents.attributes[TITLE].iloc[content] if TITLE in log.contents.attributes else None
+    return str(log.contents.ids[content] if title is None or pd.isna(title) or not str(title).strip() else title)
+
+
+def _minute(time: int) -> str:
+    """Time (ns) as a date with minutes, UTC."""
+    return pd.Timestamp(int(time), unit="ns").strftime("%Y-%m-%d %H:%M")
+
+
+def _number(value: float | None) -> str:
+    """Counts with thousands separators, other values with four decimals, a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,78 @@
+"""Writes `metrics.json` and `recommendations.parquet` into a run's folder; `recsys.evaluation.report` the page."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recsys.data.event_log import EventLog
+from recsys.evaluation.protocol import Metrics
+from recsys.sources.base import CONTENT, USER
+
+
+def write_metrics(
+    directory: Path,
+    *,
+    validation: Metrics,
+    test: Metrics,
+    threshold: float,
+    seed: int,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `metrics.json`: `{"validation": {slice: {metric: value}}, "test": ..., "threshold": ..., "seed": ...}`.
+
+    Args:
+        directory: the run's folder.
+        validation: metrics of the run's model, by slice.
+        test: likewise.
+        threshold: the one that validation has chosen and test was measured with.
+        seed: of the run.
+        extra: further keys with plain values, such as what other scorers reach.
+
+    Raises:
+        ValueError: if a number is not finite, or `extra` repeats one of the keys.
+    """
+    content = {"validation": validation, "test": test, "threshold": threshold, "seed": seed}
+    if repeated := content.keys() & (extra or {}).keys():
+        raise ValueError(f"extra repeats {sorted(repeated)}")
+    content |= extra or {}
+    path = directory / "metrics.json"
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def write_recommendations(directory: Path, log: EventLog, recommendations: pd.DataFrame) -> Path:
+    """Write `recommendations.parquet`: `user_id, content_id` (original ids), `rank` from 1, `score`.
+
+    Args:
+        directory: the run's folder.
+        log: whose rows `recommendations` speaks of.
+        recommendations: `Evaluation.recommendations`.
+    """
+    path = directory / "recommendations.parquet"
+    with replacing(path) as temporary:
+        pd.DataFrame(
+            {
+                USER: log.users.ids[recommendations["user"].to_numpy()],
+                CONTENT: log.contents.ids[recommendations["content"].to_numpy()],
+                "rank": recommendations["rank"].to_numpy(),
+                "score": recommendations["score"].to_numpy(),
+            }
+        ).to_parquet(temporary, index=False)
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; it takes the place of `path` when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,40 @@
+"""The table of test metrics that a run prints when it ends."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+SHOWN = ("ndcg@10", "recall@20", "mrr@10", "hit_rate@10", "auroc", "average_precision")
+SLICES = ("all", "warm_users", "cold_users", "cold_users_mood", "warm_contents", "cold_contents")
+
+
+def print_summary(
+    model: str, test: Mapping[str, Mapping[str, float]], references: Mapping[str, Mapping[str, Mapping[str, float]]]
+) -> None:
+    """Print test metrics by slice, and those of the references on all users below them.
+
+    Args:
+        model: name of the model.
+        test: slice -> metric -> value.
+        references: name of the reference -> slice -> metric -> value.
+    """
+    table = Table(title=f"Test metrics of {model}")
+    table.add_column("slice")
+    table.add_column("users", justify="right")
+    for metric in SHOWN:
+        table.add_column(metric.replace("average_precision", "avg. precision"), justify="right")
+    for name in SLICES:
+        if name in test:
+            table.add_row(name, *cells(test[name]))
+    table.add_section()
+    for name, slices in references.items():
+        table.add_row(f"{name} (all)", *cells(slices["all"]), style="dim")
+    # A fixed width keeps the table whole where the output is not a terminal.
+    Console(width=120).print(table)
+
+
+def cells(values: Mapping[str, float]) -> list[str]:
+    """One row's numbers; a metric that the slice does not have stays empty."""
+    numbers = [f"{values[metric]:.4f}" if metric in values else "" for metric in SHOWN]
+    return [f"{values['users']:,.0f}", *numbers]

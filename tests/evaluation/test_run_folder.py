@@ -1,0 +1,97 @@
+"""What the run's folder holds: exact JSON, original ids, and never half a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.data.event_log import EventLog
+from recsys.evaluation.protocol import Evaluation, evaluate
+from recsys.evaluation.run_folder import replacing, write_metrics, write_recommendations
+from tests.evaluation.fakes import early_log, random_scorer, task_of
+
+
+@pytest.fixture
+def log() -> EventLog:
+    return early_log(1)
+
+
+@pytest.fixture
+def evaluations(log: EventLog) -> tuple[Evaluation, Evaluation]:
+    scorer = random_scorer(log)
+    index, validation_task = task_of(log, "validation")
+    validation = evaluate(scorer, log, index, validation_task)
+    return validation, evaluate(scorer, log, index, task_of(log, "test")[1], threshold=validation.threshold)
+
+
+def test_metrics_json(tmp_path: Path, evaluations: tuple[Evaluation, Evaluation]) -> None:
+    validation, test = evaluations
+    path = write_metrics(
+        tmp_path,
+        validation=validation.metrics,
+        test=test.metrics,
+        threshold=validation.threshold,
+        seed=3,
+        extra={"oracle": {"ndcg@10": 0.5}},
+    )
+    assert path == tmp_path / "metrics.json"
+    content = json.loads(path.read_text())
+    assert content == {
+        "validation": validation.metrics,
+        "test": test.metrics,
+        "threshold": validation.threshold,
+        "seed": 3,
+        "oracle": {"ndcg@10": 0.5},
+    }
+    for split in ("validation", "test"):
+        assert {"all", "warm_users", "warm_contents"} <= content[split].keys()
+        for values in content[split].values():
+            assert {"users", "positives", "ndcg@10", "recall@20", "coverage@10"} <= values.keys()
+            assert all(np.isfinite(value) for value in values.values())
+        assert {"auroc", "average_precision", "f1", "mae", "rmse", "score_spread"} <= content[split]["all"].keys()
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_metrics_json_refuses_what_it_must_not_hold(tmp_path: Path) -> None:
+    good = {"all": {"ndcg@10": 0.5}}
+    bad = {"all": {"ndcg@10": float("nan")}}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_metrics(tmp_path, validation=good, test=bad, threshold=0.5, seed=0)
+    with pytest.raises(ValueError, match=r"\['seed', 'test'\]"):
+        write_metrics(tmp_path, validation=good, test=good, threshold=0.5, seed=0, extra={"test": {}, "seed": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recommendations_have_original_ids(
+    tmp_path: Path, log: EventLog, evaluations: tuple[Evaluation, Evaluation]
+) -> None:
+    recommendations = evaluations[1].recommendations
+    frame = pd.read_parquet(write_recommendations(tmp_path, log, recommendations))
+    assert frame.columns.tolist() == ["user_id", "content_id", "rank", "score"]
+    assert frame["user_id"].dtype == np.int64
+    assert set(frame["user_id"]) <= set(log.users.ids)
+    for row in (0, len(frame) // 2, len(frame) - 1):
+        assert frame["user_id"].iloc[row] == log.users.ids[recommendations["user"].iloc[row]]
+        assert frame["content_id"].iloc[row] == log.contents.ids[recommendations["content"].iloc[row]]
+    assert (frame["rank"] == recommendations["rank"]).all()
+    assert (frame["score"] == recommendations["score"]).all()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def write_and_fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half of the n")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_and_fail()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"

@@ -1,0 +1,1 @@
+"""The bundle of a run, and recommending from it."""

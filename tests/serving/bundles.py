@@ -1,0 +1,86 @@
+"""Small bundles of every kind of model, and changed manifests."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recsys.data.event_log import EventLog
+from recsys.data.features import fit_encoders
+from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.models.baselines.popularity import Popularity
+from recsys.models.graph_scorer import GraphScorer
+from recsys.models.registry import NETWORKS
+from recsys.models.scorer import Scorer
+from recsys.serving.bundle import save_bundle
+from recsys.serving.manifest import MANIFEST, checksum
+from tests.factories import tiny_log
+
+KINDS = (*NETWORKS, "popularity", "recent popularity")
+WINDOWS = (0.1, 1.0)
+SIMILARITY = SimilaritySettings(k=3, threshold=0.4)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a bundle was saved from, and where it is."""
+
+    log: EventLog
+    graph: TemporalGraph
+    scorer: Scorer
+    folder: Path
+
+    def save(self, folder: Path, **changes: Any) -> Path:
+        """Save it once more."""
+        arguments: dict[str, Any] = {
+            "graph": self.graph,
+            "encoders": fit_encoders(self.log),
+            "windows": WINDOWS,
+            "similarity": SIMILARITY,
+            "scorer": self.scorer,
+            "threshold": 0.1 + 0.2,
+            "time": self.log.boundaries.t_test,
+            "config": {"seed": 0},
+        }
+        save_bundle(folder, **(arguments | changes))
+        return folder
+
+
+def make_bundle(kind: str, folder: Path, log: EventLog | None = None) -> Made:
+    """A run's folder with the bundle of one kind of model."""
+    log = tiny_log(seed=3) if log is None else log
+    graph = TemporalGraph(log, fit_encoders(log), windows=WINDOWS, similarity=SIMILARITY)
+    made = Made(log, graph, _scorer(kind, log, graph), folder)
+    made.save(folder)
+    return made
+
+
+def all_scores(scorer: Scorer, log: EventLog, t: int) -> Tensor:
+    """Scores of all users, newcomers too, for all contents that exist."""
+    return scorer.score(np.arange(len(log.users)), np.arange(log.contents.count_before(t)), t)
+
+
+def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest as someone would who knows how to make its checksum right again."""
+    plain = json.loads((folder / MANIFEST).read_text())
+    del plain["checksum"]
+    change(plain)
+    plain["checksum"] = checksum(plain)
+    (folder / MANIFEST).write_text(json.dumps(plain))
+
+
+def _scorer(kind: str, log: EventLog, graph: TemporalGraph) -> Scorer:
+    if kind in NETWORKS:
+        torch.manual_seed(7)
+        network = NETWORKS[kind](graph.schema, hidden=8, layers=2, dropout=0.3)
+        for module in network.modules():  # as if trained: running statistics count, and no vector is zero
+            if isinstance(module, nn.BatchNorm1d):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2.0)
+        return GraphScorer(network, graph)
+    return Popularity(log, window=None if kind == "popularity" else 0.3)

@@ -1,0 +1,314 @@
+"""The recipe of one run, readable top to bottom: log, graph, loaders, model, trainer, evaluation, bundle.
+
+`train.py` builds an `Experiment` from the config tree; everything here gets typed arguments.
+"""
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pandas as pd
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from torch import nn
+
+from recsys.data.event_log import EventLog, Split
+from recsys.data.features import fit_encoders
+from recsys.data.interaction_index import InteractionIndex
+from recsys.data.preparation import LogSettings, Prepared, prepare
+from recsys.data.ranking_task import RankingTask
+from recsys.errors import UserError
+from recsys.evaluation.oracle import OracleScorer
+from recsys.evaluation.protocol import Evaluation, evaluate
+from recsys.evaluation.report import ReportInputs, write_report
+from recsys.evaluation.run_folder import replacing, write_metrics, write_recommendations
+from recsys.evaluation.summary import print_summary
+from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.loading.datamodule import GraphDataModule, TrainLoader
+from recsys.loading.negatives import NegativeSampler
+from recsys.models.baselines.popularity import Popularity
+from recsys.models.graph_scorer import GraphScorer
+from recsys.models.lightning_module import LinkPredictionModule
+from recsys.models.objectives import Objective
+from recsys.models.scorer import Scorer
+from recsys.serving.bundle import save_bundle
+from recsys.sources.base import Source
+
+logger = logging.getLogger(__name__)
+
+RECENT_WINDOW = 0.05  # share of the events behind "recent popularity", a reference in every report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run leaves behind.
+
+    Attributes:
+        run_dir: the run's folder.
+        monitored: the best value of the monitored validation metric; nothing of the test set.
+        validation, test: the final evaluations.
+    """
+
+    run_dir: Path
+    monitored: float
+    validation: Evaluation
+    test: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One run, from a source to a bundle.
+
+    Attributes:
+        name, run_dir: what the run is called and where everything it writes goes.
+        seed: seeds the weights, dropout, the order of batches, negatives and the fixed negatives of evaluation.
+        source, settings: where tables come from and how they become an event log.
+        windows, similarity: the graph's counters and similarity edges.
+        loader, negatives: how training batches are made.
+        model: a network class that awaits the graph's schema, or a classical peer that awaits the log.
+        objective, optimizer, scheduler, mood_weight: how a network is trained.
+        trainer, callbacks, loggers: Lightning's.
+        monitor: the validation metric that everything is chosen by.
+        block: users scored at a time.
+        validation_users: users ranked after each epoch.
+        ckpt: a checkpoint to resume from.
+        config: the whole configuration as plain values, kept with the run.
+    """
+
+    name: str
+    run_dir: str
+    seed: int
+    source: Source
+    settings: LogSettings
+    windows: Sequence[float]
+    similarity: SimilaritySettings
+    loader: Callable[..., TrainLoader]
+    negatives: NegativeSampler
+    model: partial[Any]
+    objective: Objective
+    optimizer: Callable[..., torch.optim.Optimizer]
+    scheduler: Callable[..., torch.optim.lr_scheduler.ReduceLROnPlateau] | None
+    mood_weight: float
+    trainer: Callable[..., lightning.Trainer]
+    callbacks: Mapping[str, Callback]
+    loggers: Mapping[str, Logger]
+    monitor: str
+    block: int
+    validation_users: int
+    ckpt: str | None
+    config: Mapping[str, Any]
+
+    def run(self) -> Outcome:
+        """Prepare, train, evaluate on validation and then once on test, and write the run's folder.
+
+        Raises:
+            UserError: if the tables, the settings or the checkpoint cannot be used.
+        """
+        started, clock = datetime.now(UTC), Clock()
+        lightning.seed_everything(self.seed, workers=True, verbose=False)
+        run_dir = Path(self.run_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+
+        prepared = prepare(self.source.load(), self.settings)
+        write_cleaning(run_dir, prepared)
+        log = prepared.log
+        encoders = fit_encoders(log)
+        graph = TemporalGraph(log, encoders, windows=self.windows, similarity=self.similarity)
+        index = InteractionIndex(log)
+        splits: tuple[Split, Split] = ("validation", "test")
+        tasks = {split: RankingTask.build(log, index, split, self.seed) for split in splits}
+        clock.lap("preparation")
+
+        scorer = self._fitted(log, graph, index, tasks)
+        curves = learning_curves(run_dir)
+        clock.lap("training")
+
+        validation, test = self._evaluate(scorer, log, index, tasks)
+        references = {name: self._evaluate(peer, log, index, tasks) for name, peer in reference_scorers(log).items()}
+        clock.lap("evaluation")
+
+        write_metrics(
+            run_dir,
+            validation=validation.metrics,
+            test=test.metrics,
+            threshold=validation.threshold,
+            seed=self.seed,
+            extra={
+                "references": {
+                    name: {"validation": on_validation.metrics, "test": on_test.metrics}
+                    for name, (on_validation, on_test) in references.items()
+                },
+                "cost": {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()},
+            },
+        )
+        write_recommendations(run_dir, log, test.recommendations)
+        save_bundle(
+            run_dir / "bundle",
+            graph=graph,
+            encoders=encoders,
+            windows=self.windows,
+            similarity=self.similarity,
+            scorer=scorer,
+            threshold=validation.threshold,
+            time=log.boundaries.t_test,
+            config=self.config,
+        )
+        for_logger = {f"test/{metric}": value for metric, value in test.metrics["all"].items()}
+        for lightning_logger in self.loggers.values():
+            lightning_logger.log_hyperparams(dict(self.config))
+            lightning_logger.log_metrics(for_logger)
+            lightning_logger.finalize("success")
+        write_report(
+            run_dir / "report.html",
+            ReportInputs(
+                name=self.name,
+                model=self._model_name,
+                seed=self.seed,
+                log=log,
+                validation=validation,
+                test=test,
+                cleaning=prepared.report,
+                started=started,
+                seconds=clock.seconds,
+                config=yaml.safe_dump(dict(self.config), sort_keys=False),
+                references={name: peer_test for name, (_, peer_test) in references.items()},
+                history=curves,
+            ),
+        )
+        print_summary(self._model_name, test.metrics, {name: of.metrics for name, (_, of) in references.items()})
+        print(f"Run folder: {run_dir}", flush=True)
+        return Outcome(run_dir=run_dir, monitored=self._monitored(validation), validation=validation, test=test)
+
+    def _monitored(self, validation: Evaluation) -> float:
+        """The monitored metric over all validation users; what training watched may have been a sample of them."""
+        name = self.monitor.removeprefix("val/")
+        values = validation.metrics["all"]
+        if name not in values:
+            raise UserError(
+                f"monitor is {self.monitor!r}: choose among {', '.join(f'val/{known}' for known in values)}."
+            )
+        return values[name]
+
+    @property
+    def _model_name(self) -> str:
+        model: Any = self.model.func
+        return str(model.name)
+
+    def _fitted(
+        self, log: EventLog, graph: TemporalGraph, index: InteractionIndex, tasks: Mapping[Split, RankingTask]
+    ) -> Scorer:
+        """What is to be evaluated: a network with the weights of its best epoch, or a classical peer."""
+        if not issubclass(self.model.func, nn.Module):  # type: ignore[arg-type]
+            peer: Scorer = self.model(log)
+            return peer
+        network = self.model(graph.schema)
+        scorer = GraphScorer(network, graph)
+        module = LinkPredictionModule(
+            network=network,
+            scorer=scorer,
+            objective=self.objective,
+            optimizer=self.optimizer,
+            scheduler=self.scheduler,
+            mood_weight=self.mood_weight,
+            monitor=self.monitor,
+            seed=self.seed,
+        )
+        data = GraphDataModule(
+            log=log,
+            graph=graph,
+            index=index,
+            loader=self.loader,
+            negatives=self.negatives,
+            seed=self.seed,
+            validation=tasks["validation"],
+            test=tasks["test"],
+            block=self.block,
+            validation_users=self.validation_users,
+        )
+        trainer = self.trainer(callbacks=list(self.callbacks.values()), logger=list(self.loggers.values()))
+        # weights_only: nothing in a checkpoint may run code.
+        trainer.fit(module, datamodule=data, ckpt_path=self.ckpt, weights_only=True)
+        if trainer.interrupted:
+            raise UserError("training was interrupted; resume it with ckpt=PATH of the run's checkpoints/last.ckpt.")
+        load_best(module, trainer)
+        scorer.reset()
+        return scorer
+
+    def _evaluate(
+        self, scorer: Scorer, log: EventLog, index: InteractionIndex, tasks: Mapping[Split, RankingTask]
+    ) -> tuple[Evaluation, Evaluation]:
+        """Validation, which chooses the threshold, then test."""
+        validation = evaluate(scorer, log, index, tasks["validation"], block=self.block)
+        return validation, evaluate(scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
+
+
+def reference_scorers(log: EventLog) -> dict[str, Scorer]:
+    """What every report shows beside the model: popularity, and on generated data the best possible."""
+    references: dict[str, Scorer] = {
+        "popularity": Popularity(log),
+        "recent popularity": Popularity(log, window=RECENT_WINDOW),
+    }
+    if log.oracle is not None:
+        references["oracle"] = OracleScorer(log)
+    return references
+
+
+def write_cleaning(run_dir: Path, prepared: Prepared) -> None:
+    """Write what cleaning counted and the rows it set aside."""
+    prepared.report.log()
+    with replacing(run_dir / "cleaning.csv") as temporary:
+        prepared.report.to_frame().to_csv(temporary, index=False)
+    with replacing(run_dir / "quarantine.parquet") as temporary:
+        prepared.quarantine.to_parquet(temporary, index=False)
+
+
+def load_best(module: nn.Module, trainer: lightning.Trainer) -> None:
+    """Give `module` the weights of the best epoch; those of the last one if the trainer keeps no checkpoints."""
+    kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
+    best = [callback.best_model_path for callback in kept]
+    if best and best[0]:
+        module.load_state_dict(torch.load(best[0], map_location="cpu", weights_only=True)["state_dict"])
+
+
+def learning_curves(run_dir: Path) -> pd.DataFrame | None:
+    """What the csv logger wrote, over all sittings of a resumed run; None for a model without epochs."""
+    versions = sorted(run_dir.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name[8:]))
+    sittings = [sitting for sitting in map(pd.read_csv, versions) if "epoch" in sitting]
+    if not sittings:
+        return None
+    starts = [sitting["epoch"].min() for sitting in sittings[1:]] + [float("inf")]
+    # An epoch that a kill cut short was trained again by the next sitting, whose rows count.
+    kept = [sitting[sitting["epoch"] < start] for sitting, start in zip(sittings, starts, strict=True)]
+    curves: pd.DataFrame = pd.concat(kept, ignore_index=True)
+    return curves
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, MB (10^6 bytes)."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+class Clock:
+    """Seconds of each stage of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End `stage`, which began when the one before it ended."""
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+        logger.info("%s took %.1f s", stage, self.seconds[stage])

@@ -1,0 +1,171 @@
+"""`python train.py` end to end: runs, resumes after a kill, and turns bad input into one sentence."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT, Command
+
+SMALL = (
+    "data.num_users=150",
+    "data.num_contents=200",
+    "data.num_events=4000",
+    "model.hidden=8",
+    "loader.snapshots=3",
+    "negatives.count=4",
+)
+
+
+def test_default_run_leaves_its_folder(train: Command, tmp_path: Path) -> None:
+    done = train("model=gat_sage", *SMALL, "trainer.max_epochs=2", f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    assert str(run) in done.stdout
+    assert "ndcg@10" in done.stdout
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert {"validation", "test", "threshold", "seed"} <= metrics.keys()
+    assert {"all", "warm_users", "cold_users"} <= metrics["test"].keys()
+    assert {"ndcg@10", "recall@20", "auroc", "average_precision"} <= metrics["test"]["all"].keys()
+    recommendations = pd.read_parquet(run / "recommendations.parquet")
+    assert list(recommendations.columns) == ["user_id", "content_id", "rank", "score"]
+    assert recommendations.groupby("user_id")["rank"].max().max() <= 100
+    for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "report.html", "bundle/manifest.json", ".hydra"):
+        assert (run / name).exists(), name
+
+
+@pytest.mark.parametrize("model", ["hetero_sage", "popularity"])
+def test_other_models_run(train: Command, tmp_path: Path, model: str) -> None:
+    options = [option for option in SMALL if model != "popularity" or not option.startswith("model.")]
+    done = train(f"model={model}", *options, "trainer.max_epochs=1", f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert "ndcg@10" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["all"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("objective=bpr", "negatives=popularity"),
+        ("objective=sampled_softmax", "negatives=in_batch"),
+        ("negatives=hard", "negatives.pool=8", "logger=tensorboard"),
+        ("logger=wandb",),
+        ("debug=fast",),
+        ("debug=overfit", "trainer.max_epochs=2"),
+        ("debug=profile",),
+    ],
+    ids=lambda options: options[0],
+)
+def test_choices_run_end_to_end(train: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = train(*SMALL, "trainer.max_epochs=1", *options, f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_same_seed_same_bits_other_seed_other_bits(train: Command, tmp_path: Path) -> None:
+    scores = []
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        # The platform stays the same; only the run's seed moves.
+        options = ("data.source.seed=0", f"seed={seed}", "trainer.max_epochs=1", f"run_dir={tmp_path / folder}")
+        done = train(*SMALL, *options)
+        assert done.returncode == 0, done.stderr
+        scores.append(pd.read_parquet(tmp_path / folder / "recommendations.parquet"))
+    assert scores[0].equals(scores[1])
+    assert not scores[0].equals(scores[2])
+
+
+def test_killed_and_resumed_equals_uninterrupted(train: Command, tmp_path: Path) -> None:
+    options = (*SMALL, "trainer.max_epochs=5", "model.dropout=0.3")
+    whole = train(*options, f"run_dir={tmp_path}/whole")
+    assert whole.returncode == 0, whole.stderr
+
+    run = tmp_path / "killed"
+    last = run / "checkpoints" / "last.ckpt"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *options, f"run_dir={run}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 240
+    while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert last.is_file()
+    assert not (run / "metrics.json").exists(), "the run ended before it could be killed"
+
+    resumed = train(f"ckpt={last}")
+    assert resumed.returncode == 0, resumed.stderr
+    before, after = (json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "whole", run))
+    for split in ("validation", "test"):
+        assert before[split] == after[split]
+    assert before["threshold"] == after["threshold"]
+
+
+def events(path: Path, rows: str, header: str = "user_id,content_id,type,value,timestamp") -> Path:
+    folder = path / "log"
+    folder.mkdir()
+    (folder / "interactions.csv").write_text(f"{header}\n{rows}")
+    return folder
+
+
+DAY = 86_400
+START = 1_700_000_000
+GOOD = "".join(f"{u},{(u * 7 + k) % 9},view,,{START + (k * 5 + u) * DAY // 4}\n" for k in range(6) for u in range(5))
+
+BAD_TABLES = {
+    "empty": ("", {}, "interactions"),
+    "no such column": (GOOD, {"header": "user,content_id,type,value,timestamp"}, "user_id"),
+    "one user": ("".join(f"1,{k},view,,{START + k}\n" for k in range(9)), {}, "one user"),
+    "one time": ("".join(f"{k % 3},{k},view,,{START}\n" for k in range(9)), {}, "time"),
+    "unparseable times": ("".join(f"{k % 3},{k},view,,soon\n" for k in range(9)), {}, "soon"),
+    "all in the future": ("".join(f"{k % 3},{k},view,,2999-01-0{k + 1}\n" for k in range(9)), {}, "clock"),
+    "value is text": (GOOD.replace(",,", ",much,"), {}, "value"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_bad_tables_end_with_one_sentence(train: Command, tmp_path: Path, case: str) -> None:
+    rows, options, said = BAD_TABLES[case]
+    folder = events(tmp_path, rows, **options)
+    done = train("data=tables", f"data.path={folder}", f"run_dir={tmp_path}/run")
+    assert_one_sentence(done, said)
+
+
+BAD_OPTIONS = {
+    "no such folder": (("data=tables", "data.path=/no/such/folder"), "/no/such/folder"),
+    "no path": (("data=tables",), "data.path"),
+    "unknown option": (("data.numusers=3",), "data.numusers"),
+    "unknown model": (("model=transformer",), "gat_sage"),
+    "unknown type in weights": (("data.weights={lik: 3}",), "lik"),
+    "unknown target": (("data.target=[lik]",), "lik"),
+    "no positives": (("data.target=[rating]", "data.target_least=1000"), "target"),
+    "heads do not divide": (("model.hidden=9", "model.heads=2"), "heads"),
+    "no checkpoint": (("ckpt=/no/last.ckpt",), "/no/last.ckpt"),
+    "impossible size": (("data.num_users=-1",), "num_users"),
+    "unknown monitor": (("monitor=val/ndgc@10",), "val/ndgc@10"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS)
+def test_bad_options_end_with_one_sentence(train: Command, tmp_path: Path, case: str) -> None:
+    options, said = BAD_OPTIONS[case]
+    small = () if options[0].startswith(("data=tables", "model=")) else SMALL
+    named = {option.partition("=")[0] for option in options}
+    small = tuple(option for option in small if option.partition("=")[0] not in named)
+    done = train(*small, *options, "trainer.max_epochs=1", f"run_dir={tmp_path}/run")
+    assert_one_sentence(done, said)
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str) -> None:
+    assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert said in errors[0]
+    assert "Traceback" not in done.stderr

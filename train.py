@@ -1,0 +1,141 @@
+"""The door to experiments: Hydra composes `conf/`, `recsys.experiment` runs it.
+
+Example: `python train.py model=gat_sage data=tables data.path=DIR`.
+"""
+
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import hydra
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from recsys.errors import UserError
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(config: DictConfig) -> float:
+    """Run one experiment; gives the best validation metric, which is all that a sweep may see."""
+    try:
+        return experiment(config)
+    except OmegaConfBaseException as error:
+        fail(one_sentence(error))
+    except Exception as error:
+        mendable = user_error(error)
+        if mendable is None:
+            raise
+        fail(str(mendable))
+
+
+def experiment(config: DictConfig) -> float:
+    """Build the experiment that `config` describes and run it."""
+    from recsys.experiment import Experiment  # noqa: PLC0415 - keeps `--help` and config errors instant
+
+    # Lightning's notes on hardware and products, and its own use of a deprecated call, are not about the run.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    return Experiment(**instantiate(experiment_options(plain), _convert_="object"), config=plain).run().monitored
+
+
+def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `Experiment`, each still a config, from the group that configures it."""
+    return {
+        "name": config["name"],
+        "run_dir": config["run_dir"],
+        "seed": config["seed"],
+        "source": config["data"]["source"],
+        "settings": config["data"]["settings"],
+        "windows": config["graph"]["windows"],
+        "similarity": config["graph"]["similarity"],
+        "loader": config["loader"],
+        "negatives": config["negatives"],
+        "model": config["model"],
+        "objective": config["objective"],
+        "optimizer": config["optimizer"],
+        "scheduler": config["scheduler"],
+        "mood_weight": config["mood_weight"],
+        "trainer": config["trainer"],
+        "callbacks": config["callbacks"] or {},
+        "loggers": config["logger"] or {},
+        "monitor": config["monitor"],
+        "block": config["evaluation"]["block"],
+        "validation_users": config["evaluation"]["validation_users"],
+        "ckpt": config["ckpt"],
+    }
+
+
+def resumed(arguments: list[str]) -> list[str]:
+    """Command-line arguments with those of the run that `ckpt=` names put before them, and its folder as run_dir.
+
+    Raises:
+        UserError: if the checkpoint or its run's `.hydra/overrides.yaml` is missing.
+    """
+    given = {argument.lstrip("+~").partition("=")[0]: argument.partition("=")[2] for argument in arguments}
+    path = given.get("ckpt", "null").strip("'\"")
+    if path in ("null", ""):
+        return arguments
+    checkpoint = Path(path)
+    if not checkpoint.is_file():
+        raise UserError(f"ckpt={path}: there is no such file; name the last.ckpt of a run's checkpoints folder.")
+    run_dir = checkpoint.resolve().parent.parent
+    overrides = run_dir / ".hydra" / "overrides.yaml"
+    if not overrides.is_file():
+        raise UserError(f"ckpt={path}: {overrides} is missing, so the run's own options are not known.")
+    before = [str(override) for override in OmegaConf.load(overrides)]
+    kept = [override for override in before if override.lstrip("+~").partition("=")[0] not in {*given, "run_dir"}]
+    return [*kept, *arguments, f'run_dir="{run_dir}"']
+
+
+def wandb_offline() -> bool:
+    """Whether W&B has no key to log in with."""
+    import requests.utils  # noqa: PLC0415 - only for `logger=wandb`
+
+    return not (os.environ.get("WANDB_API_KEY") or requests.utils.get_netrc_auth("https://api.wandb.ai"))
+
+
+def one_sentence(error: BaseException) -> str:
+    """The message of a configuration error without Hydra's advice lines."""
+    if isinstance(error, MissingMandatoryValue):
+        return f"the option {error.full_key} is missing: give {error.full_key}=VALUE."
+    unknown = re.search(r"Could not override '([^']+)'", str(error))
+    if unknown:
+        return f"there is no option '{unknown[1]}'; `python train.py --cfg job` shows all options."
+    advice = ("full_key:", "object_type=", "Config search")
+    lines = (line.strip() for line in str(error).splitlines())
+    return " ".join(line for line in lines if line and not line.startswith(advice))
+
+
+def user_error(error: BaseException | None) -> UserError | None:
+    """The `UserError` behind an error, if there is one (Hydra wraps what constructors raise)."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error
+
+
+def fail(message: str) -> NoReturn:
+    """One sentence on standard error, exit code 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def run() -> None:
+    """Run `main`; what a user can mend ends as one sentence and exit code 2."""
+    OmegaConf.register_new_resolver("wandb_offline", wandb_offline)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra raises its errors instead of printing them
+    try:
+        sys.argv = [sys.argv[0], *resumed(sys.argv[1:])]
+        main()
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        fail(one_sentence(error))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,76 @@
+"""Every command of the README runs, in its order, on small sizes."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsys.sources.synthetic import SyntheticPlatform
+from tests.conftest import ROOT
+
+SMALL_PLATFORM = ("data.num_users=150", "data.num_contents=200", "data.num_events=4000")
+SMALL_RUN = ("trainer.max_epochs=1", "loader.snapshots=2", "negatives.count=4")
+
+
+def commands() -> list[str]:
+    """Lines that begin with `$` in the README's console blocks, in order; a trailing backslash joins lines."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line[2:].split("  #")[0].strip() for line in lines if line.startswith("$ ")]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to run the commands in, with the tables that they name."""
+    folder = tmp_path_factory.mktemp("readme")
+    tables = SyntheticPlatform(num_users=150, num_contents=200, num_events=4000, seed=1).load()
+    assert tables.contents is not None
+    logs = folder / "logs"
+    for name in ("shop", "kuairand"):
+        (logs / name).mkdir(parents=True)
+        interactions = tables.interactions.rename(columns={"content_id": "item_id"})
+        interactions.to_csv(logs / name / "interactions.csv.gz", index=False)
+        contents = pd.DataFrame(
+            {
+                "item_id": tables.contents["content_id"],
+                "upload_dt": pd.to_datetime(tables.contents["created_at"], unit="ms"),
+                "genres": tables.contents["tags"].map("|".join),
+            }
+        )
+        contents.to_csv(logs / name / "items.csv.gz", index=False)
+    return folder
+
+
+def test_first_two_commands_set_up() -> None:
+    assert commands()[:2] == ["make train", "make test"]
+
+
+def test_make_targets_exist() -> None:
+    for command in commands():
+        if command.startswith("make "):
+            done = subprocess.run(["make", "-n", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, check=False)
+            assert done.returncode == 0, done.stderr
+
+
+def test_every_other_command_runs(workplace: Path) -> None:
+    for command in commands():
+        words = shlex.split(command)
+        if words[0] == "make":
+            continue
+        bin_dir = Path(sys.executable).parent
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{bin_dir}:{os.environ['PATH']}"}
+        if words[:2] == ["python", "train.py"]:
+            small = SMALL_RUN if "ckpt" not in command else ()
+            small += () if "data=" in command or "experiment=" in command or "ckpt" in command else SMALL_PLATFORM
+            small = () if "--" in command else small
+            words = [sys.executable, str(ROOT / "train.py"), *words[2:], *small]
+        elif words[0] == "recsys":
+            words = [sys.executable, "-m", "recsys.cli", *words[1:]]
+            env["PYTHONPATH"] = str(ROOT)
+        done = subprocess.run(words, cwd=workplace, env=env, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"

@@ -68,6 +68,7 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "monitor": config["monitor"],
         "block": config["evaluation"]["block"],
         "validation_users": config["evaluation"]["validation_users"],
+        "test": config["evaluation"]["test"],
         "ckpt": config["ckpt"],
     }
 

@@ -31,7 +31,7 @@ from recsys.errors import UserError
 from recsys.evaluation.oracle import OracleScorer
 from recsys.evaluation.protocol import Evaluation, evaluate
 from recsys.evaluation.report import ReportInputs, write_report
-from recsys.evaluation.run_folder import replacing, write_metrics, write_recommendations
+from recsys.evaluation.run_folder import replacing, write_metrics, write_per_user, write_recommendations
 from recsys.evaluation.summary import print_summary
 from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
 from recsys.loading.datamodule import GraphDataModule, TrainLoader
@@ -56,13 +56,14 @@ class Outcome:
     Attributes:
         run_dir: the run's folder.
         monitored: the best value of the monitored validation metric; nothing of the test set.
-        validation, test: the final evaluations.
+        validation: the final evaluation on validation.
+        cost: `training_seconds`; `inference_seconds` to score and rank all users of validation; `parameters`.
     """
 
     run_dir: Path
     monitored: float
     validation: Evaluation
-    test: Evaluation
+    cost: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class Experiment:
         monitor: the validation metric that everything is chosen by.
         block: users scored at a time.
         validation_users: users ranked after each epoch.
+        test: whether the run goes on to the test set and all that is made with it, or ends after validation.
         ckpt: a checkpoint to resume from.
         config: the whole configuration as plain values, kept with the run.
     """
@@ -105,11 +107,24 @@ class Experiment:
     monitor: str
     block: int
     validation_users: int
+    test: bool
     ckpt: str | None
     config: Mapping[str, Any]
 
-    def run(self) -> Outcome:
+    def prepare(self) -> Prepared:
+        """The event log that the run works on, and what cleaning did.
+
+        Raises:
+            UserError: if the tables cannot be used.
+        """
+        return prepare(self.source.load(), self.settings)
+
+    def run(self, prepared: Prepared | None = None, watchers: Sequence[Callback] = ()) -> Outcome:
         """Prepare, train, evaluate on validation and then once on test, and write the run's folder.
+
+        Args:
+            prepared: what `prepare` gives, where it is at hand from a run on the same data.
+            watchers: further callbacks of the training, such as one that gives up runs without prospects.
 
         Raises:
             UserError: if the tables, the settings or the checkpoint cannot be used.
@@ -119,7 +134,7 @@ class Experiment:
         run_dir = Path(self.run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
 
-        prepared = prepare(self.source.load(), self.settings)
+        prepared = prepared or self.prepare()
         write_cleaning(run_dir, prepared)
         log = prepared.log
         encoders = fit_encoders(log)
@@ -129,13 +144,33 @@ class Experiment:
         tasks = {split: RankingTask.build(log, index, split, self.seed) for split in splits}
         clock.lap("preparation")
 
-        scorer = self._fitted(log, graph, index, tasks)
-        curves = learning_curves(run_dir)
+        scorer = self._fitted(log, graph, index, tasks, watchers)
         clock.lap("training")
 
-        validation, test = self._evaluate(scorer, log, index, tasks)
+        validation = evaluate(scorer, log, index, tasks["validation"], block=self.block)
+        monitored = self._monitored(validation)
+        write_per_user(run_dir, log, validation)
+        clock.lap("validation")
+        cost = {
+            "training_seconds": clock.seconds["training"],
+            "inference_seconds": clock.seconds["validation"],
+            "parameters": float(num_parameters(scorer)),
+        }
+        outcome = Outcome(run_dir=run_dir, monitored=monitored, validation=validation, cost=cost)
+        if not self.test:
+            write_metrics(
+                run_dir,
+                validation=validation.metrics,
+                threshold=validation.threshold,
+                seed=self.seed,
+                extra={"cost": {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}},
+            )
+            self._log_final("val", validation)
+            return outcome
+
+        test = evaluate(scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
         references = {name: self._evaluate(peer, log, index, tasks) for name, peer in reference_scorers(log).items()}
-        clock.lap("evaluation")
+        clock.lap("test")
 
         write_metrics(
             run_dir,
@@ -163,11 +198,7 @@ class Experiment:
             time=log.boundaries.t_test,
             config=self.config,
         )
-        for_logger = {f"test/{metric}": value for metric, value in test.metrics["all"].items()}
-        for lightning_logger in self.loggers.values():
-            lightning_logger.log_hyperparams(dict(self.config))
-            lightning_logger.log_metrics(for_logger)
-            lightning_logger.finalize("success")
+        self._log_final("test", test)
         write_report(
             run_dir / "report.html",
             ReportInputs(
@@ -182,12 +213,20 @@ class Experiment:
                 seconds=clock.seconds,
                 config=yaml.safe_dump(dict(self.config), sort_keys=False),
                 references={name: peer_test for name, (_, peer_test) in references.items()},
-                history=curves,
+                history=learning_curves(run_dir),
             ),
         )
         print_summary(self._model_name, test.metrics, {name: of.metrics for name, (_, of) in references.items()})
         print(f"Run folder: {run_dir}", flush=True)
-        return Outcome(run_dir=run_dir, monitored=self._monitored(validation), validation=validation, test=test)
+        return outcome
+
+    def _log_final(self, prefix: str, evaluation: Evaluation) -> None:
+        """Give the loggers the run's configuration and its final metrics."""
+        values = {f"{prefix}/{metric}": value for metric, value in evaluation.metrics["all"].items()}
+        for lightning_logger in self.loggers.values():
+            lightning_logger.log_hyperparams(dict(self.config))
+            lightning_logger.log_metrics(values)
+            lightning_logger.finalize("success")
 
     def _monitored(self, validation: Evaluation) -> float:
         """The monitored metric over all validation users; what training watched may have been a sample of them."""
@@ -205,7 +244,12 @@ class Experiment:
         return str(model.name)
 
     def _fitted(
-        self, log: EventLog, graph: TemporalGraph, index: InteractionIndex, tasks: Mapping[Split, RankingTask]
+        self,
+        log: EventLog,
+        graph: TemporalGraph,
+        index: InteractionIndex,
+        tasks: Mapping[Split, RankingTask],
+        watchers: Sequence[Callback],
     ) -> Scorer:
         """What is to be evaluated: a network with the weights of its best epoch, or a classical peer."""
         if not issubclass(self.model.func, nn.Module):  # type: ignore[arg-type]
@@ -235,7 +279,7 @@ class Experiment:
             block=self.block,
             validation_users=self.validation_users,
         )
-        trainer = self.trainer(callbacks=list(self.callbacks.values()), logger=list(self.loggers.values()))
+        trainer = self.trainer(callbacks=[*self.callbacks.values(), *watchers], logger=list(self.loggers.values()))
         # weights_only: nothing in a checkpoint may run code.
         trainer.fit(module, datamodule=data, ckpt_path=self.ckpt, weights_only=True)
         if trainer.interrupted:
@@ -291,6 +335,13 @@ def learning_curves(run_dir: Path) -> pd.DataFrame | None:
     kept = [sitting[sitting["epoch"] < start] for sitting, start in zip(sittings, starts, strict=True)]
     curves: pd.DataFrame = pd.concat(kept, ignore_index=True)
     return curves
+
+
+def num_parameters(scorer: Scorer) -> int:
+    """Trained numbers behind a scorer; none behind a classical peer."""
+    if not isinstance(scorer, GraphScorer):
+        return 0
+    return sum(parameter.numel() for parameter in scorer.network.parameters())
 
 
 def peak_memory_mb() -> float:

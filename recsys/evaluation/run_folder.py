@@ -1,4 +1,4 @@
-"""Writes `metrics.json` and `recommendations.parquet` into a run's folder; `recsys.evaluation.report` the page."""
+"""Writes the tables and figures of a run into its folder; `recsys.evaluation.report` writes the page."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from recsys.data.event_log import EventLog
-from recsys.evaluation.protocol import Metrics
+from recsys.evaluation.protocol import Evaluation, Metrics
 from recsys.sources.base import CONTENT, USER
 
 
@@ -17,7 +17,7 @@ def write_metrics(
     directory: Path,
     *,
     validation: Metrics,
-    test: Metrics,
+    test: Metrics | None = None,
     threshold: float,
     seed: int,
     extra: Mapping[str, Any] | None = None,
@@ -27,7 +27,7 @@ def write_metrics(
     Args:
         directory: the run's folder.
         validation: metrics of the run's model, by slice.
-        test: likewise.
+        test: likewise; None, and absent from the file, for a run that left the test set alone.
         threshold: the one that validation has chosen and test was measured with.
         seed: of the run.
         extra: further keys with plain values, such as what other scorers reach.
@@ -35,13 +35,34 @@ def write_metrics(
     Raises:
         ValueError: if a number is not finite, or `extra` repeats one of the keys.
     """
-    content = {"validation": validation, "test": test, "threshold": threshold, "seed": seed}
+    content: dict[str, Any] = {"validation": validation, "threshold": threshold, "seed": seed}
+    if test is not None:
+        content["test"] = test
     if repeated := content.keys() & (extra or {}).keys():
         raise ValueError(f"extra repeats {sorted(repeated)}")
     content |= extra or {}
     path = directory / "metrics.json"
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def write_per_user(directory: Path, log: EventLog, validation: Evaluation) -> Path:
+    """Write `per_user.parquet`: `user_id` (original id), `cold`, `positives` and the user's metrics on validation.
+
+    Runs on the same log have the same users in it, so that two models can be compared user by user.
+
+    Args:
+        directory: the run's folder.
+        log: whose rows `validation` speaks of.
+        validation: of the run's model.
+    """
+    path = directory / "per_user.parquet"
+    users = validation.per_user
+    with replacing(path) as temporary:
+        users.drop(columns="user").assign(**{USER: log.users.ids[users["user"].to_numpy()]}).to_parquet(
+            temporary, index=False
+        )
     return path
 
 

@@ -24,34 +24,33 @@ class EdgeGroup:
 
     Attributes:
         edge_types: the edge types.
-        attributes: columns of their `edge_attr` that the convolution sees, may be empty.
+        attributes: whether the convolution needs their `edge_attr`.
     """
 
     edge_types: tuple[EdgeType, ...]
-    attributes: tuple[int, ...] = ()
+    attributes: bool = False
 
 
 def edge_groups(
-    schema: GraphSchema, *, event_attributes: Sequence[int] = (), similarity: bool = True
+    schema: GraphSchema, *, event_attributes: bool = False, similarity: bool = True
 ) -> dict[EdgeType, EdgeGroup]:
     """All edge types of a graph in groups: the events one way, the events the other way, and each other type alone.
 
     Args:
         schema: the graph's schema.
-        event_attributes: columns of event edges' `edge_attr` to use.
+        event_attributes: whether to use the `edge_attr` of event edges.
         similarity: whether to use similarity edges.
     """
     events = tuple(event_edge(event_type) for event_type in schema.event_types)
     back = tuple(reverse(edge_type) for edge_type in events)
     groups = {
-        (USER, EVENTS, CONTENT): EdgeGroup(events, tuple(event_attributes)),
-        (CONTENT, EVENTS, USER): EdgeGroup(back, tuple(event_attributes)),
+        (USER, EVENTS, CONTENT): EdgeGroup(events, event_attributes),
+        (CONTENT, EVENTS, USER): EdgeGroup(back, event_attributes),
     }
     for edge_type in schema.edge_types:
-        if edge_type[1] == SIMILAR and similarity:
-            groups[edge_type] = EdgeGroup((edge_type,), (0,))  # the cosine
-        elif edge_type[1] != SIMILAR and edge_type not in (*events, *back):
-            groups[edge_type] = EdgeGroup((edge_type,))
+        is_similar = edge_type[1] == SIMILAR
+        if edge_type not in (*events, *back) and (similarity or not is_similar):
+            groups[edge_type] = EdgeGroup((edge_type,), attributes=is_similar)
     return groups
 
 
@@ -145,12 +144,11 @@ class Network(nn.Module, ABC):
 
 def _edges(graph: HeteroData, source: str, target: str, group: EdgeGroup) -> TypedEdges:
     stores = [graph[edge_type] for edge_type in group.edge_types]
-    columns = list(group.attributes)
     return TypedEdges(
         [store.edge_index for store in stores],
         graph[source].num_nodes,
         graph[target].num_nodes,
-        [store.edge_attr[:, columns] for store in stores] if columns else None,
+        [store.edge_attr for store in stores] if group.attributes else None,
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from recsys.data.event_log import EventLog
 from recsys.evaluation.protocol import Evaluation, evaluate
-from recsys.evaluation.run_folder import replacing, write_metrics, write_per_user, write_recommendations
+from recsys.evaluation.run_folder import write_metrics, write_per_user, write_recommendations
+from recsys.files import replacing
 from tests.evaluation.fakes import early_log, random_scorer, task_of
 
 

@@ -23,7 +23,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary)
-        options = ("sweeps=tune", "experiment=kuairand", f"data.path={DATA / 'kuairand'}", f"sweeps.n_trials={TRIALS}")
+        options = (
+            *("sweeps=tune", f"sweeps.n_trials={TRIALS}", "sweeps.threads=1"),
+            *("experiment=kuairand", f"data.path={DATA / 'kuairand'}"),
+            *("model.hidden=32", "loader.snapshots=6"),  # fixed, so that a trial takes a minute at the most
+        )
         whole = sweep(folder / "whole", *options, "sweeps/pruner=none")
         pruned = sweep(folder / "pruned", *options)
     for name, trials in (("whole", whole), ("pruned", pruned)):

@@ -82,6 +82,7 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "validation_users": config["evaluation"]["validation_users"],
         "test": config["evaluation"]["test"],
         "ckpt": config["ckpt"],
+        "export": config["export"],
     }
 
 

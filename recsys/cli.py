@@ -74,6 +74,54 @@ def recommend(
 
 
 @app.command()
+def export(
+    *,
+    run: Annotated[Path, typer.Option(help="A run's folder, or a bundle by itself.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; an older export there is replaced.")],
+    file_format: Annotated[
+        str, typer.Option("--format", help="c: C99 headers and sources for devices. onnx: graphs for ONNX runtimes.")
+    ] = "c",
+    at: Annotated[
+        str | None,
+        typer.Option(help="Time of the embeddings: 2024-01-31T18:30:00, or unix s, ms, us or ns. Default: the bundle's."),
+    ] = None,
+    subset: Annotated[
+        list[str] | None,
+        typer.Option(help="Catalogue: popular:N, category:NAME or list:FILE; several narrow it one after another."),
+    ] = None,
+    users: Annotated[str, typer.Option(help="Users with an embedding in the tables: all, none or list:FILE.")] = "all",
+    precision: Annotated[str, typer.Option(help="C: float32, float16 or int8 embeddings.")] = "float32",
+    blob: Annotated[
+        bool, typer.Option("--blob", help="C: embeddings in a file of their own, for flash or mmap, not in a header.")
+    ] = False,
+    flash: Annotated[
+        str | None, typer.Option(help="C: refuse to write more than this many bytes for the device, such as 512k.")
+    ] = None,
+) -> None:
+    """Export the model as C99 headers that give the same top 10, or as ONNX."""
+    from recsys.data.timestamps import read_time  # noqa: PLC0415
+    from recsys.serving.manifest import find_bundle  # noqa: PLC0415
+
+    folder = find_bundle(run)
+    t = None if at is None else read_time(at, "option --at")
+
+    from recsys.export.export import ExportOptions, export_bundle, parse_bytes  # noqa: PLC0415
+    from recsys.export.summary import summary_lines  # noqa: PLC0415
+
+    options = ExportOptions(
+        format=file_format,
+        time=t,
+        subset=tuple(subset or ()),
+        users=users,
+        precision=precision,
+        blob=blob,
+        flash=None if flash is None else parse_bytes(flash, "--flash"),
+    )
+    for line in summary_lines(export_bundle(folder, out, options), out):
+        print(line)
+
+
+@app.command()
 def study(
     name: Annotated[str, typer.Argument(help="Name of the sweep.")],
     *,

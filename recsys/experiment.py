@@ -37,7 +37,10 @@ from recsys.evaluation.run_folder import (
     write_recommendations,
 )
 from recsys.evaluation.summary import print_summary
-from recsys.evaluation.wandb_run import log_outcome, wandb_run
+from recsys.evaluation.wandb_run import log_files, log_outcome, wandb_run
+from recsys.export.device_model import why_not
+from recsys.export.export import ExportOptions, export_bundle
+from recsys.export.summary import report_metadata
 from recsys.files import replacing
 from recsys.graph.settings import GraphSettings
 from recsys.graph.temporal_graph import TemporalGraph
@@ -94,6 +97,7 @@ class Experiment:
         validation_users: users ranked after each epoch.
         test: whether the run goes on to the test set and all that is made with it, or ends after validation.
         ckpt: a checkpoint to resume from.
+        export: "c" or "onnx": what is exported with the bundle, into `export/`; None for nothing.
         config: the whole configuration as plain values, kept with the run.
     """
 
@@ -118,6 +122,7 @@ class Experiment:
     validation_users: int
     test: bool
     ckpt: str | None
+    export: str | None
     config: Mapping[str, Any]
 
     def prepare(self) -> Prepared:
@@ -139,6 +144,7 @@ class Experiment:
             UserError: if the tables, the settings or the checkpoint cannot be used.
         """
         started, clock = datetime.now(UTC), Clock()
+        export = None if self.export is None else self._export_options(self.export)
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         run_dir = Path(self.run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -209,6 +215,12 @@ class Experiment:
                 config=self.config,
             )
             self._log_final(tracked, log, cost, validation, test)
+            if export is not None:
+                report = export_bundle(run_dir / "bundle", run_dir / "export", export)
+                clock.lap("export")
+                if tracked is not None:
+                    exported = sorted((run_dir / "export").iterdir())
+                    log_files(tracked, f"export-{export.format}", exported, report_metadata(report))
             write_report(
                 run_dir / "report.html",
                 ReportInputs(
@@ -229,6 +241,17 @@ class Experiment:
             print_summary(self._model_name, test.metrics, {name: of.metrics for name, (_, of) in references.items()})
             print(f"Run folder: {run_dir}", flush=True)
             return outcome
+
+    def _export_options(self, file_format: str) -> ExportOptions:
+        """How the run is exported, checked before anything is trained.
+
+        Raises:
+            UserError: unknown format, or a model that cannot be exported.
+        """
+        options = ExportOptions(format=file_format)
+        if not issubclass(self.model.func, nn.Module):  # type: ignore[arg-type]
+            raise UserError(f"export={file_format}: {why_not(self._model_name)}")
+        return options
 
     def _log_final(
         self, tracked: "Run | None", log: EventLog, cost: Mapping[str, float], *evaluations: Evaluation

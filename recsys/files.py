@@ -1,8 +1,10 @@
 """Writing files so that nobody ever sees half of one."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 @contextmanager
@@ -15,3 +17,35 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(directory: Path) -> Iterator[Path]:
+    """A temporary folder beside `directory` to fill; it takes the place of `directory` when all went well."""
+    directory = directory.resolve()
+    temporary = _sibling(directory)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        _take_place(temporary, directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(new: Path, directory: Path) -> None:
+    """Rename `new` to `directory`; what was there is deleted only once that has succeeded."""
+    if not directory.exists():
+        new.rename(directory)
+        return
+    old = directory.rename(_sibling(directory))
+    try:
+        new.rename(directory)
+    except OSError:
+        old.rename(directory)
+        raise
+    shutil.rmtree(old)
+
+
+def _sibling(directory: Path) -> Path:
+    """A new hidden name beside `directory`."""
+    return directory.with_name(f".{directory.name}.{uuid4().hex}")

@@ -57,6 +57,15 @@ class GraphScorer:
             chosen = torch.from_numpy(np.asarray(moods, dtype=np.int64)).to(content.device)
             return self.network.mood_block_logits(chosen, content).float().cpu()
 
+    def vectors(self, users: np.ndarray, contents: np.ndarray, t: int) -> tuple[Tensor, Tensor]:
+        """Vectors of users [U, hidden] and contents [C, hidden] at `t` (ns) on the CPU, what `score` scores from.
+
+        Users and contents as for `Scorer.score`.
+        """
+        with self._evaluating():
+            content = _rows(self._encoded(t)[CONTENT], contents)
+            return self._users(users, t).cpu(), content.cpu()
+
     def _users(self, users: np.ndarray, t: int) -> Tensor:
         """Vectors of the users, newcomers included, [U, hidden]."""
         existing = self._encoded(t)[USER]

@@ -11,7 +11,6 @@ settings, and numbers are read from safetensors, Parquet and JSON.
 
 import json
 import platform
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import safetensors.torch
 import torch
@@ -29,6 +27,7 @@ from recsys.data.event_log import EventLog
 from recsys.data.event_log_files import read_log, write_log
 from recsys.data.features import FeatureEncoders
 from recsys.errors import UserError
+from recsys.files import replacing_folder
 from recsys.graph.schema import GraphSchema
 from recsys.graph.settings import GraphSettings
 from recsys.graph.temporal_graph import TemporalGraph
@@ -93,35 +92,31 @@ def save_bundle(
     if directory.exists() and not (directory / MANIFEST).is_file():
         raise UserError(f"{directory} exists and is no bundle: move it away or choose another folder for the bundle.")
     kind, model, settings = _described(scorer)
-    temporary = _sibling(directory)
     try:
-        temporary.mkdir(parents=True)
-        write_log(graph.log, temporary / LOG)
-        (temporary / ENCODERS).write_text(json.dumps(encoders.to_json(), allow_nan=False) + "\n", encoding="utf-8")
-        if isinstance(scorer, GraphScorer):
-            weights = {name: tensor.cpu().contiguous() for name, tensor in scorer.network.state_dict().items()}
-            safetensors.torch.save_file(weights, temporary / WEIGHTS)
-        manifest = Manifest(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions=_versions(),
-            kind=kind,
-            model=model,
-            settings=settings,
-            schema=graph.schema.to_json(),
-            graph=graph.settings.to_json(),
-            threshold=float(threshold),
-            time=int(time),
-            data_time=int(graph.log.time[-1]),
-            id_maps=id_maps_hash(graph.log.users.ids, graph.log.contents.ids),
-            config=without_secrets(config),
-            files=describe_files(temporary),
-        )
-        manifest.write(temporary)
-        _take_place(temporary, directory)
+        with replacing_folder(directory) as temporary:
+            write_log(graph.log, temporary / LOG)
+            (temporary / ENCODERS).write_text(json.dumps(encoders.to_json(), allow_nan=False) + "\n", encoding="utf-8")
+            if isinstance(scorer, GraphScorer):
+                weights = {name: tensor.cpu().contiguous() for name, tensor in scorer.network.state_dict().items()}
+                safetensors.torch.save_file(weights, temporary / WEIGHTS)
+            manifest = Manifest(
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                versions=_versions(),
+                kind=kind,
+                model=model,
+                settings=settings,
+                schema=graph.schema.to_json(),
+                graph=graph.settings.to_json(),
+                threshold=float(threshold),
+                time=int(time),
+                data_time=int(graph.log.time[-1]),
+                id_maps=id_maps_hash(graph.log.users.ids, graph.log.contents.ids),
+                config=without_secrets(config),
+                files=describe_files(temporary),
+            )
+            manifest.write(temporary)
     except ValueError as error:
         raise UserError(f"The bundle {directory} was not written, since {error}: change that setting.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load_bundle(directory: Path) -> Bundle:
@@ -164,25 +159,6 @@ def _described(scorer: Scorer) -> tuple[str, str, dict[str, Any]]:
 def _versions() -> dict[str, str]:
     libraries = {name: version(name) for name in ("torch", "torch-geometric", "numpy", "pandas")}
     return {"recsys": __version__, "python": platform.python_version(), **libraries}
-
-
-def _take_place(new: Path, directory: Path) -> None:
-    """Rename `new` to `directory`; what was there is deleted only once that has succeeded."""
-    if not directory.exists():
-        new.rename(directory)
-        return
-    old = directory.rename(_sibling(directory))
-    try:
-        new.rename(directory)
-    except OSError:
-        old.rename(directory)
-        raise
-    shutil.rmtree(old)
-
-
-def _sibling(directory: Path) -> Path:
-    """A new hidden name beside `directory`."""
-    return directory.with_name(f".{directory.name}.{uuid4().hex}")
 
 
 def _read_network(directory: Path, manifest: Manifest, schema: GraphSchema) -> Network:

@@ -1,0 +1,303 @@
+"""The C99 project of an export: headers and sources from `templates/`, a blob where asked, and golden answers.
+
+`c_text` prints the numbers, `device_model`, `unseen_users` and `precision` make them.
+"""
+
+import hashlib
+import struct
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from recsys.export.c_text import c_float, c_row, c_text, c_texts, c_type, c_values
+from recsys.export.device_model import LANES, DeviceModel, head_arrays, mood_arrays, padded
+from recsys.export.precision import Stored, stored
+from recsys.export.unseen_users import UnseenUsers, embedded
+from recsys.models.ranking import top_k
+
+FORMAT_VERSION = 1  # raise it whenever code that used the headers before would not compile, or would mean another thing
+BLOB = "recsys_tables.bin"
+PLAIN = ("recsys.h", "recsys.c", "Makefile")  # the same in every export
+WRITTEN = ("recsys_config.h", "recsys_weights.h", "recsys_selftest.c")
+
+MAGIC = b"RECSYS\0" + bytes([FORMAT_VERSION])
+ORDER = 0x01020304  # reads differently where bytes come in another order
+K = 10
+GOLDEN_USERS, SAMPLES, HISTORY = 16, 16, 5
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array of the headers or the blob: its name in C without `recsys_`, and its elements."""
+
+    name: str
+    values: np.ndarray
+
+    @property
+    def ctype(self) -> str:
+        """The C type of its elements."""
+        return c_type(self.values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CProject:
+    """Everything that the files of a C export say.
+
+    Attributes:
+        model: what is exported.
+        unseen: how users without an embedding get one.
+        precision: of the tables.
+        blob: whether the tables go to a file of their own.
+        git_commit: of the code that exports.
+        config_hash: SHA-256 of the run's configuration.
+    """
+
+    model: DeviceModel
+    unseen: UnseenUsers
+    precision: str
+    blob: bool
+    git_commit: str
+    config_hash: str
+
+    @cached_property
+    def tables(self) -> dict[str, Stored]:
+        """Tables of embeddings as they lie on the device."""
+        tables = {"contents": stored(self.model.contents.vectors, self.precision)}
+        if len(self.model.users):
+            tables["users"] = stored(self.model.users.vectors, self.precision)
+        if self.unseen.states is not None:
+            tables["embed_states"] = stored(self.unseen.states.flatten(0, 1), self.precision)
+        return tables
+
+    @cached_property
+    def table_arrays(self) -> list[Array]:
+        """The tables, and for int8 the scales of their rows."""
+        arrays = []
+        for name, table in self.tables.items():
+            arrays.append(Array(name, table.values))
+            if table.scale is not None:
+                arrays.append(Array(f"{name}_scale", table.scale))
+        return arrays
+
+    @cached_property
+    def arrays(self) -> list[Array]:
+        """Everything else: heads, histories, ids and their order."""
+        model = self.model
+        arrays = [Array(name, values) for part in (self._head, self._moods) for name, values in part[0].items()]
+        arrays += [Array(name, values) for name, values in self.unseen.arrays.items()]
+        if len(model.users):
+            start = np.searchsorted(model.history[0], np.arange(len(model.users) + 1))
+            arrays += [Array("history_start", start.astype(np.uint32))]
+            arrays += [Array("history", model.history[1].astype(np.uint32))]
+        for name, table in (("content", model.contents), ("user", model.users)):
+            if len(table):
+                if not is_text(table.ids):
+                    arrays.append(Array(f"{name}_ids", table.ids.astype(np.int64)))
+                arrays.append(Array(f"{name}_order", rising_order(table.ids)))
+        return arrays
+
+    @cached_property
+    def texts(self) -> dict[str, list[str]]:
+        """Arrays of strings by name: ids that are text, and the moods."""
+        tables = {"content_ids": self.model.contents.ids, "user_ids": self.model.users.ids}
+        texts = {name: [str(id_) for id_ in ids] for name, ids in tables.items() if is_text(ids) and len(ids)}
+        return texts | ({"mood_names": list(self.model.mood_names)} if self.model.mood_names else {})
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes on the device by name, without code; of texts also their pointers, at 4 bytes each."""
+        sizes = {array.name: array.values.nbytes for array in (*self.table_arrays, *self.arrays)}
+        return sizes | {
+            name: sum(len(text.encode()) + 1 + 4 for text in texts) for name, texts in self.texts.items()
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write all files into `folder`."""
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+        environment.filters |= {"c_values": c_values, "c_row": c_row, "c_texts": c_texts}
+        values = self._values()
+        for name in WRITTEN:
+            template = environment.from_string(_template(f"{name}.jinja"))
+            (folder / name).write_text(template.render(values), encoding="utf-8")
+        for name in PLAIN:
+            (folder / name).write_text(_template(name), encoding="utf-8")
+        if self.blob:
+            (folder / BLOB).write_bytes(self._blob_header + self._blob_body)
+
+    def _values(self) -> dict[str, Any]:
+        """What the templates are filled with."""
+        model, origin = self.model, self._origin()
+        return {
+            "origin": origin,
+            "time": _iso(model.time),
+            "data_time": _iso(model.manifest.data_time),
+            "precision": self.precision,
+            "head": model.head,
+            "embed_exact": self.unseen.exact,
+            "sizes": self._counts(),
+            "numbers": {
+                name: c_float(float(np.float32(value)))
+                for name, value in (self._head[1] | self._moods[1] | self.unseen.numbers).items()
+            },
+            "event_types": [c_text(name) for name in model.event_types],
+            "contents_are_text": is_text(model.contents.ids),
+            "users_are_text": is_text(model.users.ids),
+            "arrays": [*([] if self.blob else self.table_arrays), *self.arrays],
+            "texts": self.texts,
+            "blob": self._blob_facts() if self.blob else None,
+            **self._golden(),
+        }
+
+    def _origin(self) -> dict[str, str]:
+        manifest = self.model.manifest
+        return {
+            "FORMAT_VERSION": str(FORMAT_VERSION),
+            "VERSION": c_text(f"recsys {manifest.versions.get('recsys', 'unknown')}"),
+            "MODEL": c_text(manifest.model),
+            "GIT_COMMIT": c_text(self.git_commit),
+            "CONFIG_HASH": c_text(self.config_hash),
+            "TIME_NS": f"INT64_C({self.model.time})",
+            "DATA_TIME_NS": f"INT64_C({manifest.data_time})",
+            "THRESHOLD": c_float(float(np.float32(manifest.threshold))),
+        }
+
+    def _counts(self) -> dict[str, int]:
+        model, unseen = self.model, self.unseen
+        counts = {
+            "NUM_CONTENTS": len(model.contents),
+            "NUM_USERS": len(model.users),
+            "NUM_MOODS": len(model.mood_names),
+            "NUM_EVENT_TYPES": len(model.event_types),
+            "HIDDEN": model.hidden + -model.hidden % LANES,
+            "HIDDEN_USED": model.hidden,
+        }
+        if "head_outer_weight" in self._head[0]:
+            counts["HEAD_UNITS"] = self._head[0]["head_outer_weight"].size
+        if model.mood_names:
+            counts["MOOD_UNITS"] = self._moods[0]["mood_outer_weight"].size
+        if unseen.states is not None:
+            counts["EMBED_LAYERS"] = len(unseen.states)
+        else:
+            counts["EMBED_INPUTS"] = unseen.arrays["embed_usual_inputs"].size
+        return counts
+
+    @cached_property
+    def _head(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        return head_arrays(self.model)
+
+    @cached_property
+    def _moods(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        return mood_arrays(self.model)
+
+    @cached_property
+    def _blob_body(self) -> bytes:
+        """The tables one after another; each begins at a multiple of 4 bytes, since every row has such a length."""
+        return b"".join(little_endian(array.values) for array in self.table_arrays)
+
+    @cached_property
+    def _blob_header(self) -> bytes:
+        """Magic and version, byte order, length of the rest, and the rest's SHA-256."""
+        body = self._blob_body
+        return MAGIC + struct.pack("<II", ORDER, len(body)) + hashlib.sha256(body).digest()
+
+    def _blob_facts(self) -> dict[str, Any]:
+        offsets, at = {}, len(self._blob_header)
+        for array in self.table_arrays:
+            offsets[array.name] = at
+            at += array.values.nbytes
+        return {
+            "bytes": at,
+            "header": list(self._blob_header),
+            "order_at": len(MAGIC),
+            "order": ORDER,
+            "offsets": offsets,
+        }
+
+    def _golden(self) -> dict[str, Any]:
+        """PyTorch's answers to what the self-test asks, from the tables as they lie on the device."""
+        model, unseen = self._as_stored()
+        contents = len(model.contents)
+        samples = evenly(contents, SAMPLES)
+        with_history = np.unique(model.history[0])
+        users = with_history[evenly(len(with_history), GOLDEN_USERS)]
+        asked = [model.history[1][model.history[0] == user] for user in users]
+        scores = model.user_logits(model.users.vectors[users])
+        met = evenly(contents, HISTORY)
+        types = np.arange(len(met)) % len(model.event_types)
+        vector = embedded(model, unseen, met, types)
+        none = np.empty(0, dtype=np.int64)
+        return {
+            "samples": samples.astype(np.uint32),
+            "user_places": users.astype(np.uint32),
+            "users": [answer(row, seen, samples) for row, seen in zip(scores, asked, strict=True)],
+            "moods": [answer(row, none, samples) for row in model.mood_logits()] if model.mood_names else [],
+            "history": met.astype(np.uint32),
+            "history_types": types.astype(np.uint8),
+            "history_vector": padded(vector),
+            "history_answer": answer(model.user_logits(vector[None])[0], none, samples),
+        }
+
+    def _as_stored(self) -> tuple[DeviceModel, UnseenUsers]:
+        """The model with the embeddings that the device reads."""
+        model, unseen, hidden = self.model, self.unseen, self.model.hidden
+        contents = replace(model.contents, vectors=self.tables["contents"].restored(hidden))
+        users = model.users
+        if len(users):
+            users = replace(users, vectors=self.tables["users"].restored(hidden))
+        if unseen.states is not None:
+            states = self.tables["embed_states"].restored(hidden).view_as(unseen.states)
+            unseen = replace(unseen, states=states)
+        return replace(model, contents=contents, users=users), unseen
+
+
+def answer(scores: Tensor, seen: np.ndarray, samples: np.ndarray) -> dict[str, Any]:
+    """One golden answer: the best of `scores` [N] without `seen` [S], and the scores of some contents."""
+    left = scores.clone()
+    left[torch.from_numpy(seen)] = -torch.inf
+    contents, best = (ranked[0] for ranked in top_k(left[None], K))
+    count = int((contents >= 0).sum())
+    return {
+        "count": count,
+        "contents": np.where(contents >= 0, contents, 0).astype(np.uint32),
+        "scores": np.where(contents >= 0, best, 0).astype(np.float32),
+        "samples": scores.numpy()[samples],
+    }
+
+
+def is_text(ids: np.ndarray) -> bool:
+    """Whether original ids are texts rather than whole numbers."""
+    return ids.dtype.kind != "i"
+
+
+def rising_order(ids: np.ndarray) -> np.ndarray:
+    """Places of the ids in rising order, of texts by their UTF-8 bytes as `strcmp` compares; uint32, [n]."""
+    if not is_text(ids):
+        return np.argsort(ids, kind="stable").astype(np.uint32)
+    keys = [str(id_).encode() for id_ in ids]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.uint32)
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Up to `most` places among `count`, evenly spread, int64."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.empty(0, np.int64)
+
+
+def little_endian(values: np.ndarray) -> bytes:
+    """The bytes of an array, least significant first."""
+    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
+
+
+def _template(name: str) -> str:
+    return (files("recsys.export") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _iso(time: int) -> str:
+    return str(pd.Timestamp(time, tz="UTC").isoformat())

@@ -1,0 +1,180 @@
+"""What a device needs of a bundle, as arrays: embeddings, heads with everything constant folded, histories, ids.
+
+`unseen_users` gives the part for users without an embedding, `c_files` writes it all, `precision` shrinks it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recsys.data.interaction_index import InteractionIndex
+from recsys.errors import UserError
+from recsys.models.graph_scorer import GraphScorer
+from recsys.models.heads import HadamardHead, MoodHead
+from recsys.serving.bundle import Bundle
+from recsys.serving.manifest import Manifest
+
+LANES = 4  # every width is padded with zeros to a multiple of this, which vector instructions want
+HADAMARD, DOT = "hadamard", "dot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Chosen nodes of one type.
+
+    Attributes:
+        rows: rows in the log, ascending, int64, [n].
+        ids: original ids, int64 or str, [n].
+        vectors: embeddings, float32, [n, hidden].
+    """
+
+    rows: np.ndarray
+    ids: np.ndarray
+    vectors: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceModel:
+    """A network's answers at one time, without the network's encoder.
+
+    Attributes:
+        scorer: the network and its graph; scores what is exported here for comparison.
+        manifest: of the bundle.
+        time: the time of the embeddings and histories, ns.
+        contents, users: what has a place in the tables.
+        history: (place in `users`, place in `contents`) pairs met strictly before `time`, sorted; int64, [2, S].
+        mood_names: names of the moods; none if the network has no mood head.
+        event_types: names of the event types.
+    """
+
+    scorer: GraphScorer
+    manifest: Manifest
+    time: int
+    contents: Table
+    users: Table
+    history: np.ndarray
+    mood_names: tuple[str, ...]
+    event_types: tuple[str, ...]
+
+    @property
+    def hidden(self) -> int:
+        """Width of the embeddings."""
+        return int(self.contents.vectors.shape[1])
+
+    @property
+    def head(self) -> str:
+        """Kind of the regular head."""
+        return HADAMARD if isinstance(self.scorer.network.head, HadamardHead) else DOT
+
+    def user_logits(self, users: Tensor, contents: Tensor | None = None) -> Tensor:
+        """PyTorch's logits of user vectors [U, hidden] for contents [N, hidden], by default the exported; [U, N]."""
+        with torch.no_grad():
+            return self.scorer.network.block_logits(users, self.contents.vectors if contents is None else contents)
+
+    def mood_logits(self, contents: Tensor | None = None) -> Tensor:
+        """PyTorch's logits of all moods for contents [N, hidden], by default the exported; [M, N]."""
+        with torch.no_grad():
+            moods = torch.arange(len(self.mood_names))
+            return self.scorer.network.mood_block_logits(moods, self.contents.vectors if contents is None else contents)
+
+
+def device_model(bundle: Bundle, t: int, contents: np.ndarray, users: np.ndarray) -> DeviceModel:
+    """What a device needs of a bundle.
+
+    Args:
+        bundle: a loaded bundle.
+        t: the time of the embeddings, ns.
+        contents: rows of the contents, which exist at `t`, ascending, int64, [N].
+        users: rows of the users, ascending, int64, [U].
+
+    Raises:
+        UserError: the model has no embeddings, or they are not finite.
+    """
+    scorer, log = bundle.scorer, bundle.log
+    if not isinstance(scorer, GraphScorer):
+        raise UserError(why_not(bundle.manifest.model))
+    user_vectors, content_vectors = scorer.vectors(users, contents, t)
+    state = scorer.network.state_dict().values()
+    if not all(bool(tensor.isfinite().all()) for tensor in (user_vectors, content_vectors, *state)):
+        raise UserError("The model's numbers are NaN or infinite, so its training diverged: train it again.")
+    place = np.full(len(log.contents), -1)
+    place[contents] = np.arange(len(contents))
+    user, content = InteractionIndex(log).history(users, t)
+    kept = place[content] >= 0
+    return DeviceModel(
+        scorer=scorer,
+        manifest=bundle.manifest,
+        time=t,
+        contents=Table(rows=contents, ids=log.contents.ids[contents], vectors=content_vectors),
+        users=Table(rows=users, ids=log.users.ids[users], vectors=user_vectors),
+        history=np.stack([user[kept], place[content[kept]]]),
+        mood_names=log.mood_names if scorer.network.mood_head is not None else (),
+        event_types=log.types,
+    )
+
+
+def why_not(model: str) -> str:
+    """Why a model that is no network cannot be exported, in one sentence."""
+    return (
+        f"{model} has no embeddings and no heads to export: its scores are one number a content, the same for "
+        "everybody, so ship the list that `recsys recommend` prints, or choose one of the networks."
+    )
+
+
+def head_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """The regular head as float32 arrays and single numbers by name; matrices are [inputs, outputs].
+
+    The batch normalisation's running statistics are folded into the inner layer's weights and bias.
+    """
+    head = model.scorer.network.head
+    if not isinstance(head, HadamardHead):
+        return {}, {"HEAD_SCALE": head.scale, "HEAD_BIAS": head.bias.item()}
+    norm = head.norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    with torch.no_grad():
+        scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).double()
+        bias = (head.inner.bias - norm.running_mean) * scale + norm.bias
+        arrays = {
+            "head_user_weight": head.user.weight.t(),
+            "head_user_bias": head.user.bias,
+            "head_content_weight": head.content.weight.t(),
+            "head_content_bias": head.content.bias,
+            "head_inner_weight": (head.inner.weight * scale[:, None]).t(),
+            "head_inner_bias": bias,
+            "head_outer_weight": head.outer.weight[0],
+        }
+    return {name: padded(array) for name, array in arrays.items()}, {"HEAD_BIAS": head.outer.bias.item()}
+
+
+def mood_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """The mood head as float32 arrays and single numbers by name; empty without moods.
+
+    A mood's half of the hidden layer is constant, so the table of moods holds it, bias included, instead of vectors.
+    """
+    head = model.scorer.network.mood_head
+    if not isinstance(head, MoodHead) or not model.mood_names:
+        return {}, {}
+    with torch.no_grad():
+        arrays = {
+            "moods": head.mood(torch.arange(len(model.mood_names))) + head.inner.bias,
+            "mood_content_weight": head.inner.weight.chunk(2, dim=1)[1].t(),
+            "mood_outer_weight": head.outer.weight[0],
+        }
+    # Of a list of moods the first dimension is a count and stays as it is.
+    folded = {name: padded(array, first=name != "moods") for name, array in arrays.items()}
+    return folded, {"MOOD_BIAS": head.outer.bias.item(), "MOOD_LENGTH": model.hidden**0.5}
+
+
+def padded(array: Tensor | np.ndarray, *, first: bool = True) -> np.ndarray:
+    """The array as float32 with zeros up to multiples of LANES in the last dimensions; `first`: in the first too."""
+    plain = np.asarray(array.detach() if isinstance(array, Tensor) else array, dtype=np.float32)
+    missing = [(0, -size % LANES) for size in plain.shape]
+    if not first and plain.ndim > 1:
+        missing[: plain.ndim - 1] = [(0, 0)] * (plain.ndim - 1)
+    return np.pad(plain, missing)

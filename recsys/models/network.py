@@ -86,11 +86,18 @@ class Network(nn.Module, ABC):
 
     def encode(self, graph: HeteroData) -> dict[str, Tensor]:
         """Vectors of every node of a graph as `TemporalGraph` gives it; node type -> [num_nodes, hidden]."""
-        h = {
-            node_type: embedding(graph[node_type].x, graph[node_type].x_cat)
-            for node_type, embedding in self.embeddings.items()
-        }
-        edges = {key: _edges(graph, key[0], key[2], group) for key, group in self._groups.items()}
+        features = {node_type: (graph[node_type].x, graph[node_type].x_cat) for node_type in self.embeddings}
+        return self.encode_features(features, self.edges(graph))
+
+    def edges(self, graph: HeteroData) -> dict[EdgeType, TypedEdges]:
+        """The edges of a graph as the layers want them, by group."""
+        return {key: _edges(graph, key[0], key[2], group) for key, group in self._groups.items()}
+
+    def encode_features(
+        self, features: Mapping[str, tuple[Tensor, Tensor]], edges: Mapping[EdgeType, TypedEdges]
+    ) -> dict[str, Tensor]:
+        """As `encode`, from `x` and `x_cat` by node type, and from what `edges` gives."""
+        h = {node_type: self.embeddings[node_type](*of_type) for node_type, of_type in features.items()}
         for layer in self.layers:
             h = layer(h, edges)
         return h

@@ -83,7 +83,9 @@ def export(
     ] = "c",
     at: Annotated[
         str | None,
-        typer.Option(help="Time of the embeddings: 2024-01-31T18:30:00, or unix s, ms, us or ns. Default: the bundle's."),
+        typer.Option(
+            help="Time of the embeddings: 2024-01-31T18:30:00, or unix s, ms, us or ns. Default: the bundle's."
+        ),
     ] = None,
     subset: Annotated[
         list[str] | None,

@@ -1,11 +1,11 @@
-"""The C99 project of an export: headers and sources from `templates/`, a blob where asked, and golden answers.
+"""The C99 project of an export: headers and sources from `templates/`, and a blob where asked.
 
-`c_text` prints the numbers, `device_model`, `unseen_users` and `precision` make them.
+`c_text` prints the numbers; `device_model`, `unseen_users`, `precision` and `golden` make them.
 """
 
 import hashlib
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -14,14 +14,12 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from recsys.export.c_text import c_float, c_row, c_text, c_texts, c_type, c_values
-from recsys.export.device_model import LANES, DeviceModel, head_arrays, mood_arrays, padded
+from recsys.export.device_model import LANES, DeviceModel, head_arrays, mood_arrays
+from recsys.export.golden import golden_answers
 from recsys.export.precision import Stored, stored
-from recsys.export.unseen_users import UnseenUsers, embedded
-from recsys.models.ranking import top_k
+from recsys.export.unseen_users import UnseenUsers
 
 FORMAT_VERSION = 1  # raise it whenever code that used the headers before would not compile, or would mean another thing
 BLOB = "recsys_tables.bin"
@@ -30,8 +28,6 @@ WRITTEN = ("recsys_config.h", "recsys_weights.h", "recsys_selftest.c")
 
 MAGIC = b"RECSYS\0" + bytes([FORMAT_VERSION])
 ORDER = 0x01020304  # reads differently where bytes come in another order
-K = 10
-GOLDEN_USERS, SAMPLES, HISTORY = 16, 16, 5
 
 
 @dataclass(frozen=True)
@@ -115,9 +111,7 @@ class CProject:
     def sizes(self) -> dict[str, int]:
         """Bytes on the device by name, without code; of texts also their pointers, at 4 bytes each."""
         sizes = {array.name: array.values.nbytes for array in (*self.table_arrays, *self.arrays)}
-        return sizes | {
-            name: sum(len(text.encode()) + 1 + 4 for text in texts) for name, texts in self.texts.items()
-        }
+        return sizes | {name: sum(len(text.encode()) + 1 + 4 for text in texts) for name, texts in self.texts.items()}
 
     def write(self, folder: Path) -> None:
         """Write all files into `folder`."""
@@ -153,7 +147,7 @@ class CProject:
             "arrays": [*([] if self.blob else self.table_arrays), *self.arrays],
             "texts": self.texts,
             "blob": self._blob_facts() if self.blob else None,
-            **self._golden(),
+            **golden_answers(model, self.unseen, self.tables),
         }
 
     def _origin(self) -> dict[str, str]:
@@ -221,56 +215,6 @@ class CProject:
             "offsets": offsets,
         }
 
-    def _golden(self) -> dict[str, Any]:
-        """PyTorch's answers to what the self-test asks, from the tables as they lie on the device."""
-        model, unseen = self._as_stored()
-        contents = len(model.contents)
-        samples = evenly(contents, SAMPLES)
-        with_history = np.unique(model.history[0])
-        users = with_history[evenly(len(with_history), GOLDEN_USERS)]
-        asked = [model.history[1][model.history[0] == user] for user in users]
-        scores = model.user_logits(model.users.vectors[users])
-        met = evenly(contents, HISTORY)
-        types = np.arange(len(met)) % len(model.event_types)
-        vector = embedded(model, unseen, met, types)
-        none = np.empty(0, dtype=np.int64)
-        return {
-            "samples": samples.astype(np.uint32),
-            "user_places": users.astype(np.uint32),
-            "users": [answer(row, seen, samples) for row, seen in zip(scores, asked, strict=True)],
-            "moods": [answer(row, none, samples) for row in model.mood_logits()] if model.mood_names else [],
-            "history": met.astype(np.uint32),
-            "history_types": types.astype(np.uint8),
-            "history_vector": padded(vector),
-            "history_answer": answer(model.user_logits(vector[None])[0], none, samples),
-        }
-
-    def _as_stored(self) -> tuple[DeviceModel, UnseenUsers]:
-        """The model with the embeddings that the device reads."""
-        model, unseen, hidden = self.model, self.unseen, self.model.hidden
-        contents = replace(model.contents, vectors=self.tables["contents"].restored(hidden))
-        users = model.users
-        if len(users):
-            users = replace(users, vectors=self.tables["users"].restored(hidden))
-        if unseen.states is not None:
-            states = self.tables["embed_states"].restored(hidden).view_as(unseen.states)
-            unseen = replace(unseen, states=states)
-        return replace(model, contents=contents, users=users), unseen
-
-
-def answer(scores: Tensor, seen: np.ndarray, samples: np.ndarray) -> dict[str, Any]:
-    """One golden answer: the best of `scores` [N] without `seen` [S], and the scores of some contents."""
-    left = scores.clone()
-    left[torch.from_numpy(seen)] = -torch.inf
-    contents, best = (ranked[0] for ranked in top_k(left[None], K))
-    count = int((contents >= 0).sum())
-    return {
-        "count": count,
-        "contents": np.where(contents >= 0, contents, 0).astype(np.uint32),
-        "scores": np.where(contents >= 0, best, 0).astype(np.float32),
-        "samples": scores.numpy()[samples],
-    }
-
 
 def is_text(ids: np.ndarray) -> bool:
     """Whether original ids are texts rather than whole numbers."""
@@ -283,11 +227,6 @@ def rising_order(ids: np.ndarray) -> np.ndarray:
         return np.argsort(ids, kind="stable").astype(np.uint32)
     keys = [str(id_).encode() for id_ in ids]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.uint32)
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """Up to `most` places among `count`, evenly spread, int64."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.empty(0, np.int64)
 
 
 def little_endian(values: np.ndarray) -> bytes:

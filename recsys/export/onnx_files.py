@@ -1,11 +1,11 @@
 """ONNX graphs of a model, each run by onnxruntime and compared with PyTorch before it counts.
 
-    users.onnx      user, int64 [B], places in the table -> logit [B, N] of every exported content
-    moods.onnx      mood, int64 [B] -> logit [B, N]
-    head.onnx       user [B, hidden], content [C, hidden] -> logit [B, C]: for embeddings from elsewhere
-    encoder.onnx    X_x and X_x_cat, features of every node of type X -> user, content: embeddings of all nodes; the
-                    edges are those of the snapshot at the export's time
-    ids.json        original ids of users and contents and the moods' names, by place
+- users.onnx: user, int64 [B], places in the table -> logit [B, N] of every exported content.
+- moods.onnx: mood, int64 [B] -> logit [B, N].
+- head.onnx: user [B, hidden], content [C, hidden] -> logit [B, C], for embeddings from elsewhere.
+- encoder.onnx: X_x and X_x_cat, features of every node of type X -> user, content, the embeddings of all nodes; the
+  edges are those of the snapshot at the export's time.
+- ids.json: original ids of users and contents and the moods' names, by place.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from recsys.errors import UserError
 from recsys.export.device_model import DeviceModel
 from recsys.export.traceable import traceable
 from recsys.graph.schema import CONTENT, USER, EdgeType
-from recsys.models.network import Network
 from recsys.models.neighbours import TypedEdges
+from recsys.models.network import Network
 
 NEEDED = "recsys export --format onnx needs onnx, onnxscript and onnxruntime: pip install 'recsys[export]'."
 OPSET = 20
@@ -176,7 +176,7 @@ def _written(
         expected = module(*arguments)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found = session.run(list(outputs), {name: values.numpy() for name, values in inputs.items()})
-    error = 0.0
+    largest = 0.0
     for ours, theirs in zip((expected,) if isinstance(expected, Tensor) else expected, found, strict=True):
         difference = np.abs(ours.numpy() - theirs)
         if (difference > TOLERANCE * np.maximum(1.0, np.abs(ours.numpy()))).any():
@@ -184,12 +184,12 @@ def _written(
                 f"onnxruntime's answer to {path.name} is off by {difference.max():.2g}: export C headers instead, and "
                 "report this model."
             )
-        error = max(error, float(difference.max(initial=0.0)))
-    return {"max_abs_error": error, "bytes": path.stat().st_size}
+        largest = max(largest, float(difference.max(initial=0.0)))
+    return {"max_abs_error": largest, "bytes": path.stat().st_size}
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """Keep the exporter's notes on libraries and on itself from what the command prints."""
     noisy = [logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter", "onnxscript")]
     before = [one.level for one in noisy]

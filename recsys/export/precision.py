@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recsys.errors import UserError
 from recsys.export.device_model import DeviceModel, padded
+from recsys.export.regression import overlap
 from recsys.models.ranking import top_k
 
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
@@ -69,7 +70,8 @@ def agreement(model: DeviceModel, users: Stored | None, contents: Stored) -> dic
 
     Args:
         model: the export.
-        users, contents: its tables as stored; no users if it has none.
+        users: its table of users as stored, None if it has none.
+        contents: its table of contents as stored.
 
     Returns:
         For users (up to MOST_USERS of the table, evenly chosen) and for moods: how many, the largest error of a
@@ -91,16 +93,14 @@ def agreement(model: DeviceModel, users: Stored | None, contents: Stored) -> dic
     return found
 
 
-def _compared(exact: Tensor, rounded: Tensor, seen: np.ndarray) -> dict[str, float]:
+def _compared(exact: Tensor, rounded: Tensor, seen: np.ndarray) -> dict[str, Any]:
     error = (exact.sigmoid() - rounded.sigmoid()).abs().max()
     for scores in (exact, rounded):
         scores[tuple(torch.from_numpy(seen))] = -torch.inf
     before, after = top_k(exact, K)[0], top_k(rounded, K)[0]
-    due = (before >= 0).sum(axis=1)
-    shared = ((before[:, :, None] == after[:, None]) & (before >= 0)[:, :, None]).any(axis=2).sum(axis=1)
     return {
-        "rows": float(len(exact)),
+        "rows": len(exact),
         "max_abs_error_of_probability": float(error),
         f"identical_top_{K}": float((before == after).all(axis=1).mean()),
-        f"top_{K}_overlap": float(np.mean(np.divide(shared, due, out=np.ones(len(due)), where=due > 0))),
+        f"top_{K}_overlap": overlap(before, after),
     }

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys.export.export import C, REPORT, size_text
+from recsys.export.export import REPORT, C, size_text
+
+DESCRIBING = (
+    *("format", "format_version", "model", "git_commit", "config_hash", "time", "data_time", "threshold"),
+    *("contents", "users", "moods", "hidden"),
+)
 
 
 def summary_lines(report: Mapping[str, Any], out: Path) -> list[str]:
@@ -34,9 +39,7 @@ def summary_lines(report: Mapping[str, Any], out: Path) -> list[str]:
 
 def report_metadata(report: Mapping[str, Any]) -> dict[str, Any]:
     """What an artifact says of an export: its origin and its size."""
-    kept = ("format", "format_version", "model", "git_commit", "config_hash", "time", "data_time", "threshold")
-    kept += ("contents", "users", "moods", "hidden")
-    return {name: report[name] for name in kept} | {"bytes": sum(report["files"].values())}
+    return {name: report[name] for name in DESCRIBING} | {"bytes": sum(report["files"].values())}
 
 
 def _embed_line(found: Mapping[str, Any]) -> str:

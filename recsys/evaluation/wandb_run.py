@@ -3,7 +3,7 @@
 - `val/...`, `train/...`: the metrics of every epoch, in the summary their best value (`val/ndcg@10.max`).
 - `validation/SLICE/METRIC`, `test/SLICE/METRIC` in the summary: the final evaluation, as in `metrics.json`.
 - `validation/confusion`, `.../calibration`, `.../recommendations`: of the last split that the run evaluated.
-- `cost/...` in the summary, and the best checkpoint as an artifact of type `model`.
+- `cost/...` in the summary, and the best checkpoint as an artifact of type `model`; `recsys.experiment` adds an export.
 """
 
 import re

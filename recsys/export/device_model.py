@@ -16,7 +16,7 @@ from recsys.models.heads import HadamardHead, MoodHead
 from recsys.serving.bundle import Bundle
 from recsys.serving.manifest import Manifest
 
-LANES = 4  # every width is padded with zeros to a multiple of this, which vector instructions want
+LANES = 8  # every width is padded with zeros to a multiple of this, which vector instructions want
 HADAMARD, DOT = "hadamard", "dot"
 
 

@@ -72,7 +72,7 @@ class Library:
         for name in ("recsys_content_index", "recsys_user_index", "recsys_mood_index", "recsys_embed_user"):
             getattr(library, name).restype = ctypes.c_uint32
         hidden = made.model.hidden
-        return cls(library, len(made.model.contents), hidden + -hidden % 4)
+        return cls(library, len(made.model.contents), hidden + -hidden % 8)
 
     def user_vector(self, user: int) -> np.ndarray:
         vector = np.zeros(self.hidden, dtype=np.float32)

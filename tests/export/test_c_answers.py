@@ -112,9 +112,7 @@ def test_hostile_embeddings(model: DeviceModel, tmp_path: Path) -> None:
         assert tied == sorted(tied)
         assert_same_list(found[:10], top_k(due[user : user + 1], 10)[0][0], due[user].numpy())
     for mood, scores_due in enumerate(few.mood_logits()):
-        np.testing.assert_allclose(
-            expit(library.mood_scores(mood)), expit(scores_due.numpy()), atol=TOLERANCE, rtol=0
-        )
+        np.testing.assert_allclose(expit(library.mood_scores(mood)), expit(scores_due.numpy()), atol=TOLERANCE, rtol=0)
 
 
 @given(

@@ -11,23 +11,26 @@
 /* Scores that recsys_recommend_* computes at a time. */
 #define TILE 32u
 
-/* y = x W + b, for constant sizes that are multiples of 4; W is [INPUTS][OUTPUTS]. */
+/* y = x W + b, for constant sizes that are multiples of 8; W is [INPUTS][OUTPUTS]. */
 #define DEFINE_AFFINE(NAME, INPUTS, OUTPUTS)                                                                           \
-    static void NAME(const float *restrict x, const float *restrict weight, const float *restrict bias,              \
-                     float *restrict y)                                                                               \
-    {                                                                                                                 \
-        float sum[OUTPUTS];                                                                                           \
-        for (uint32_t k = 0; k < OUTPUTS; k++) {                                                                      \
-            sum[k] = bias[k];                                                                                         \
-        }                                                                                                             \
-        for (uint32_t j = 0; j < INPUTS; j += 4) {                                                                    \
-            const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];                                       \
-            const float *restrict w = weight + (size_t)j * OUTPUTS;                                                   \
-            for (uint32_t k = 0; k < OUTPUTS; k++) {                                                                  \
-                sum[k] += (x0 * w[k] + x1 * w[OUTPUTS + k]) + (x2 * w[2 * OUTPUTS + k] + x3 * w[3 * OUTPUTS + k]);    \
-            }                                                                                                         \
-        }                                                                                                             \
-        memcpy(y, sum, sizeof sum);                                                                                   \
+    static void NAME(const float *restrict x, const float *restrict weight, const float *restrict bias,                \
+                     float *restrict y)                                                                                \
+    {                                                                                                                  \
+        float sum[OUTPUTS];                                                                                            \
+        for (uint32_t k = 0; k < OUTPUTS; k++) {                                                                       \
+            sum[k] = bias[k];                                                                                          \
+        }                                                                                                              \
+        for (uint32_t j = 0; j < INPUTS; j += 8) {                                                                     \
+            const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];                                        \
+            const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6], x7 = x[j + 7];                                    \
+            const float *restrict w = weight + (size_t)j * OUTPUTS;                                                    \
+            const float *restrict v = w + 4 * OUTPUTS;                                                                 \
+            for (uint32_t k = 0; k < OUTPUTS; k++) {                                                                   \
+                sum[k] += ((x0 * w[k] + x1 * w[OUTPUTS + k]) + (x2 * w[2 * OUTPUTS + k] + x3 * w[3 * OUTPUTS + k])) +  \
+                          ((x4 * v[k] + x5 * v[OUTPUTS + k]) + (x6 * v[2 * OUTPUTS + k] + x7 * v[3 * OUTPUTS + k]));   \
+            }                                                                                                          \
+        }                                                                                                              \
+        memcpy(y, sum, sizeof sum);                                                                                    \
     }
 
 /* ---- tables ---------------------------------------------------------------------------------------------------- */
@@ -198,15 +201,19 @@ static void prepare_user(const float *restrict vector, user_side *restrict side)
 static float score_content(const user_side *restrict side, const float *restrict content)
 {
     const float *restrict user = side->vector;
-    float sum0 = 0.0f, sum1 = 0.0f, sum2 = 0.0f, sum3 = 0.0f;
+    float sum0 = 0.0f, sum1 = 0.0f, sum2 = 0.0f, sum3 = 0.0f, sum4 = 0.0f, sum5 = 0.0f, sum6 = 0.0f, sum7 = 0.0f;
 
-    for (uint32_t j = 0; j < RECSYS_HIDDEN; j += 4) {
+    for (uint32_t j = 0; j < RECSYS_HIDDEN; j += 8) {
         sum0 += user[j] * content[j];
         sum1 += user[j + 1] * content[j + 1];
         sum2 += user[j + 2] * content[j + 2];
         sum3 += user[j + 3] * content[j + 3];
+        sum4 += user[j + 4] * content[j + 4];
+        sum5 += user[j + 5] * content[j + 5];
+        sum6 += user[j + 6] * content[j + 6];
+        sum7 += user[j + 7] * content[j + 7];
     }
-    return ((sum0 + sum1) + (sum2 + sum3)) * RECSYS_HEAD_SCALE + RECSYS_HEAD_BIAS;
+    return (((sum0 + sum1) + (sum2 + sum3)) + ((sum4 + sum5) + (sum6 + sum7))) * RECSYS_HEAD_SCALE + RECSYS_HEAD_BIAS;
 }
 #endif
 

@@ -53,7 +53,7 @@ def why_not_exact(model: DeviceModel) -> str | None:
     """Why a history does not determine a user's embedding; None if it does."""
     network, schema = model.scorer.network, model.scorer.graph.schema
     if not isinstance(network, HeteroSage):
-        return "the attention between users and contents sees more of an event than its content and type"
+        return "the C code averages messages and knows no attention"
     if schema.numbers[USER] or schema.categories[USER]:
         return "users have features of their own"
     if not network.settings["layers"]:

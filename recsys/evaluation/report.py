@@ -17,7 +17,7 @@ from recsys.data.event_log import EventLog
 from recsys.evaluation import plots
 from recsys.evaluation.protocol import SHOWN, Evaluation
 from recsys.evaluation.run_folder import replacing
-from recsys.sources.base import TITLE
+from recsys.sources.base import LEAK, TITLE
 
 COLLAPSED = 0.05  # a smaller spread of the probabilities says nothing about who likes what
 NUM_USERS, NUM_HISTORY = 10, 6  # how many example users the page shows, and how much of their history
@@ -99,7 +99,7 @@ def _sizes(log: EventLog) -> dict[str, int]:
 def _warnings(inputs: ReportInputs) -> list[str]:
     """What a reader must not miss."""
     everyone = inputs.test.metrics["all"]
-    warnings = []
+    warnings = sorted({f"{reason}." for _, _, reason, _ in inputs.cleaning.lines if reason.startswith(LEAK)})
     spread = everyone.get("score_spread")
     if spread is not None and spread < COLLAPSED:
         warnings.append(

@@ -12,6 +12,7 @@ TITLE, CATEGORY, CREATOR, CREATED, TAGS, MOODS = "title", "category", "creator_i
 TAG, TAG_KIND = "tag", "kind"
 
 READ_AT = "read_at"
+LEAK = "LEAK"  # how a note begins that every report must repeat as a warning
 
 Kind = Literal["number", "category", "list", "text", "time"]
 Outcome = Literal["read", "used", "merged", "set aside", "kept", "made missing"]

@@ -208,7 +208,9 @@ class PageStore:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise UserError(f"{self.raw / MANIFEST} cannot be read ({error.strerror}): choose another folder.") from error
+            raise UserError(
+                f"{self.raw / MANIFEST} cannot be read ({error.strerror}): choose another folder."
+            ) from error
         for line in lines:
             try:
                 self._follow(json.loads(line))

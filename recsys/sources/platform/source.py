@@ -33,7 +33,7 @@ class PlatformSource:
         read_at: when the saved answers were read, like 2024-01-31T18:30:00; None: the latest time that they state.
         moods: mood -> the words that mean it.
         leaky_totals: use totals such as view_count as if they had always been known, as the report does (section
-            II.C). They know the future, so all metrics are too good then.
+            II.C). They know the future of every training event, so no metric can be trusted then.
     """
 
     def __init__(

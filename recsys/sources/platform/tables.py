@@ -42,7 +42,7 @@ POST_TOTALS = (
     *("rating_count", "average_rating", "is_locked", "has_token"),
 )
 POST_NUMBERS = ("title_length", "hashtag_count")  # what its creator fixed
-_LEAKS = f"{LEAK}: totals at download time used as if always known, so metrics are too good"
+_LEAKS = f"{LEAK}: totals at download time used as if always known, so no metric can be trusted"
 
 
 class _Notes:
@@ -80,12 +80,12 @@ def build_tables(pages: Iterable[Page], moods: MoodTable, *, leaky_totals: bool 
     _note_pairs(interactions, notes)
     contents, of_contents = _contents(frames["posts"], moods, notes)
     users, of_users = _users(frames["users"], notes)
-    kinds: dict[str, dict[str, Kind]] = {"contents": {name: "number" for name in POST_NUMBERS if name in contents}}
+    kinds: dict[str, dict[str, Kind]] = {"contents": dict.fromkeys(POST_NUMBERS, "number")} if len(contents) else {}
     if leaky_totals:
         logger.warning("%s (data.leaky_totals=true)", _LEAKS)
         contents, users = _with_last(contents, of_contents, CONTENT), _with_last(users, of_users, USER)
-        kinds["contents"] |= dict.fromkeys(of_contents.columns[2:], "number")
-        kinds["users"] = dict.fromkeys(of_users.columns[2:], "number")
+        for table, readings in (("contents", of_contents), ("users", of_users)):
+            kinds[table] = kinds.get(table, {}) | dict.fromkeys(readings.columns[2:], "number")
         notes.add("posts", "kept", _LEAKS, len(contents))
         notes.add("users", "kept", _LEAKS, len(users))
     return Tables(

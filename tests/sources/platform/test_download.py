@@ -113,7 +113,9 @@ def test_a_download_that_was_stopped_does_not_ask_again_for_what_it_has(tmp_path
         server.asked.clear()
         fetch(hurried(server, connections=1), tmp_path)
         views = [page for endpoint, page in server.asked if endpoint == "views"]
-        assert views == [*range(9, 14), *range(1, 14)], "the rest of the first sweep, then the check; 11 pages and 2 empty"
+        assert views == [*range(9, 14), *range(1, 14)], (
+            "the rest of the first sweep, then the check; 11 pages and 2 empty"
+        )
         server.asked.clear()
         fetch(hurried(server), tmp_path)
         assert server.asked == [], "a complete download asks for nothing"

@@ -136,7 +136,9 @@ def test_the_process_is_killed_with_sigkill(tmp_path: Path, moods: MoodTable) ->
 
     with serving(rows, slow) as server:
         config = tmp_path / "platform.yaml"
-        config.write_text(f"api: {{base_url: '{server.url}', page_size: 20, requests_per_second: 200, connections: 2}}\n")
+        config.write_text(
+            f"api: {{base_url: '{server.url}', page_size: 20, requests_per_second: 200, connections: 2}}\n"
+        )
         command = [sys.executable, "-m", "recsys.cli", "fetch", "--config", str(config), "--out", str(tmp_path / "out")]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         kept = 0

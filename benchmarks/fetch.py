@@ -10,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def main() -> None:
         size = sum(path.stat().st_size for path in Path(folder).rglob("*")) / 1e6
     ours.send("enough")
     server.join()
-    fetched, read, prepared = (end - begin for begin, end in zip(laps, laps[1:], strict=False))
+    fetched, read, prepared = (end - begin for begin, end in pairwise(laps))
     print(
         f"{rows:,} rows ({size:.1f} MB compressed): fetch and check {fetched:.1f} s, tables {read:.1f} s, "
         f"log of {len(log):,} events {prepared:.1f} s, in all {laps[-1] - laps[0]:.1f} s; "

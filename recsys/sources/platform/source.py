@@ -12,7 +12,7 @@ from recsys.sources.base import Tables
 from recsys.sources.platform.api import PlatformApi
 from recsys.sources.platform.download import fetch
 from recsys.sources.platform.moods import MoodTable
-from recsys.sources.platform.pages import MANIFEST, Page, PageStore
+from recsys.sources.platform.pages import MANIFEST, PageStore
 from recsys.sources.platform.saved import read_saved
 from recsys.sources.platform.tables import build_tables
 
@@ -62,13 +62,16 @@ class PlatformSource:
             UserError: the platform cannot be read, or the answers are not those of such a platform.
         """
         if self.raw is None:
-            self._bring_up_to_date()
-            pages = list(PageStore(self.folder).read_pages())
+            store = self._downloaded()
+        elif (found := _complete_download(self.raw)) is not None:
+            store = found
         else:
-            pages = self._saved(self.raw)
-        return build_tables(pages, self.moods, leaky_totals=self.leaky_totals)
+            pages = read_saved(self.raw, None if self.read_at is None else _time(self.read_at))
+            return build_tables(pages, self.moods, leaky_totals=self.leaky_totals)
+        return build_tables(store.read_pages(), self.moods, pruned=store.pruned, leaky_totals=self.leaky_totals)
 
-    def _bring_up_to_date(self) -> None:
+    def _downloaded(self) -> PageStore:
+        """The download, brought up to date."""
         finished = PageStore(self.folder).finished
         hours = None if finished is None else (time.time_ns() - finished) / HOUR
         is_old = hours is not None and self.max_age_hours is not None and hours > self.max_age_hours
@@ -76,17 +79,18 @@ class PlatformSource:
             fetch(self.api, self.folder, refresh=is_old)
         else:
             logger.info("platform: %s, complete since %.1f hours", self.folder, hours)
+        return PageStore(self.folder)
 
-    def _saved(self, folder: Path) -> list[Page]:
-        for root in (folder, folder.parent):
-            if (root / "raw" / MANIFEST).is_file() and folder in (root, root / "raw"):
-                store = PageStore(root)
-                if store.finished is None:
-                    raise UserError(
-                        f"The download in {root} is not complete: finish it with recsys fetch, --out {root}."
-                    )
-                return list(store.read_pages())
-        return read_saved(folder, None if self.read_at is None else _time(self.read_at))
+
+def _complete_download(folder: Path) -> PageStore | None:
+    """The download that a folder (or its `raw`) is, None where it is none."""
+    root = folder.parent if (folder / MANIFEST).is_file() and folder.name == "raw" else folder
+    if not (root / "raw" / MANIFEST).is_file():
+        return None
+    store = PageStore(root)
+    if store.finished is None:
+        raise UserError(f"The download in {root} is not complete: finish it with recsys fetch, --out {root}.")
+    return store
 
 
 def _time(value: object) -> int:

@@ -1,4 +1,4 @@
-"""Downloads from a real server: whole when it errs, resumable when it does not mend, and never with the token in sight."""
+"""Downloads from a real server: whole when it errs, resumable when it does not mend, and no trace of the token."""
 
 import gzip
 import json
@@ -82,7 +82,10 @@ LASTING: dict[str, tuple[Fault, str]] = {
         at_views(1, lambda server: Reply(body=server.page("posts", 1, 20))),
         "gave posts instead of views: they lack post_id, user_id, viewed_at",
     ),
-    "one page for ever": (lambda request, server: Reply(body=server.page(request.endpoint, 1, 20)), "repeats an earlier"),
+    "one page for ever": (
+        lambda request, server: Reply(body=server.page(request.endpoint, 1, 20)),
+        "repeats an earlier page",
+    ),
     "a hole": (at_views(2, lambda _: Reply(body=b'{"status":"success","posts":[]}')), "is empty though a later page"),
     "token expires": (lambda request, _: Reply(401) if request.total > 9 else None, "token is expired or wrong"),
 }  # fmt: skip
@@ -190,7 +193,7 @@ def test_pace_and_retry_after_are_kept(tmp_path: Path) -> None:
 def test_a_missing_parameter_is_a_clear_error(tmp_path: Path, moods: MoodTable) -> None:
     rows = generate()
     with serving(rows, needs_param="algorithm") as server:
-        with pytest.raises(UserError, match="gave posts instead of .*api.params"):
+        with pytest.raises(UserError, match=r"gave posts instead of .*api\.params"):
             fetch(hurried(server), tmp_path)
         assert not list((tmp_path / "raw").glob("views*"))
         fetch(hurried(server, params={"algorithm": "abc"}), tmp_path / "with")
@@ -293,5 +296,5 @@ def test_damage_and_unwritable_folders_are_one_sentence(tmp_path: Path, moods: M
         downloaded(tmp_path, moods)
     with (tmp_path / "raw" / MANIFEST).open("a") as manifest:
         manifest.write('{"step": "page"}\n')
-    with pytest.raises(UserError, match="manifest.jsonl is damaged"):
+    with pytest.raises(UserError, match=r"manifest\.jsonl is damaged"):
         downloaded(tmp_path, moods)

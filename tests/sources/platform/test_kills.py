@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from recsys.sources.platform import pages
 from recsys.sources.platform.download import fetch
+from recsys.sources.platform.manifest import Manifest
 from recsys.sources.platform.moods import MoodTable
 from tests.conftest import ROOT
 from tests.sources.platform.results import downloaded, expected, hurried
@@ -36,7 +37,7 @@ def killed_at(step: int, moment: str) -> Iterator[None]:
 
     From then on nothing more is written, for a dead process has no threads.
     """
-    write, append = pages._write, pages.PageStore._append
+    write, append = pages._write, Manifest.append
     state = {"left": step, "dead": False}
     one_at_a_time = threading.RLock()
 
@@ -51,9 +52,9 @@ def killed_at(step: int, moment: str) -> Iterator[None]:
         with one_at_a_time:
             write_page_now(path, content)
 
-    def append_line(store: pages.PageStore, line: dict[str, Any]) -> None:
+    def append_line(manifest: Manifest, step: str, **values: Any) -> None:
         with one_at_a_time:
-            append_line_now(store, line)
+            append_line_now(manifest, step, values)
 
     def write_page_now(path: Path, content: bytes) -> None:
         if not is_time():
@@ -67,25 +68,23 @@ def killed_at(step: int, moment: str) -> Iterator[None]:
             part.write_bytes(content[: len(content) // 2] if moment == "half" else content)
         raise Killed
 
-    def append_line_now(store: pages.PageStore, line: dict[str, Any]) -> None:
+    def append_line_now(manifest: Manifest, step: str, values: dict[str, Any]) -> None:
         if not is_time():
-            append(store, line)
+            append(manifest, step, **values)
             return
         state["dead"] = True
-        path = store.raw / pages.MANIFEST
+        path = manifest.path
         before = path.stat().st_size if path.exists() else 0
-        append(store, line)
+        append(manifest, step, **values)
         if moment == "half":
             os.truncate(path, before + (path.stat().st_size - before) // 2)
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "_write", write_page)
-        patch.setattr(pages.PageStore, "_append", append_line)
-        try:
+        patch.setattr(Manifest, "append", append_line)
+        with suppress(Killed):
             yield
-        except Killed:
-            pass
 
 
 kills = st.lists(st.tuples(st.integers(0, 45), st.sampled_from(MOMENTS)), max_size=4)

@@ -92,7 +92,7 @@ def test_folders_without_answers_are_named(tmp_path: Path) -> None:
         source(tmp_path, raw=tmp_path).load()
     with pytest.raises(UserError, match="There is no folder"):
         source(tmp_path, raw=tmp_path / "no").load()
-    with pytest.raises(UserError, match="no address to download from.*data.raw=DIR"):
+    with pytest.raises(UserError, match=r"no address to download from.*data\.raw=DIR"):
         source(tmp_path / "missing").load()
 
 

@@ -172,6 +172,11 @@ def test_fetch_prints_what_it_has_and_goes_on(run: Run, tmp_path: Path, monkeypa
         asked = len(server.asked)
         assert run(*ask).out == done.out
         assert len(server.asked) == asked
+        monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+        shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", run(*ask[:-1], tmp_path / "watched").err)
+        for endpoint, part in rows.items():
+            assert re.search(rf"{endpoint} ━+ +{len(part)} rows", shown)
+        monkeypatch.delenv("FORCE_COLOR")
         assert run(*ask, "--refresh").out == done.out
         assert len(server.asked) > asked
         server.token = "another-token"

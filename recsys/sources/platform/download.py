@@ -74,4 +74,8 @@ def _progress() -> Iterator[OnPage]:
     columns = (TextColumn("{task.description:>8}"), BarColumn(), TextColumn("{task.fields[rows]:>9,} rows"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as bars:
         tasks = {name: bars.add_task(name, total=None, rows=0) for name in ENDPOINTS}
-        yield lambda endpoint, rows: bars.update(tasks[endpoint], rows=rows)
+
+        def show(endpoint: str, rows: int, done: bool) -> None:
+            bars.update(tasks[endpoint], rows=rows, total=1 if done else None, completed=int(done))
+
+        yield show

@@ -16,7 +16,7 @@ from recsys.sources.platform.pages import PageStore
 
 MOST_SWEEPS = 5  # of one call; a platform that changes faster than it can be read will not be caught up with
 
-OnPage = Callable[[str, int], None]  # endpoint, rows known
+OnPage = Callable[[str, int, bool], None]  # endpoint, rows known, whether it is complete
 
 
 class Reader:
@@ -69,6 +69,7 @@ class Reader:
                 )
             sweep += 1
         store.complete(name, pruned=self._pruned(pager, before, seen))
+        self._show(name, len(self._known), True)
 
     def _pages(self, pager: Pager, before: frozenset[object], done: list[PageRead], met: set[int]) -> Numbered:
         """The pages that are to be read in a sweep of which some may be `done`."""
@@ -125,7 +126,7 @@ class Reader:
             read_at=answer.read_at,
         )
         self._store.add(answer.body, read)
-        self._show(self.endpoint.name, len(self._known))
+        self._show(self.endpoint.name, len(self._known), False)
         return missed
 
     def _pruned(self, pager: Pager, before: frozenset[object], seen: set[object] | None) -> int:

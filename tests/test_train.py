@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT, Command
+from tests.sources.platform.server import TOKEN, TOKEN_VARIABLE, generate, serving
 
 SMALL = (
     "data.num_users=150",
@@ -177,3 +178,34 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str) -> No
     assert len(errors) == 1, done.stderr
     assert said in errors[0]
     assert "Traceback" not in done.stderr
+
+
+def test_the_platform_is_fetched_trained_on_and_its_token_left_nowhere(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    options = ("model.hidden=8", "loader.snapshots=2", "negatives.count=4", "trainer.max_epochs=1")
+    rows = generate(num_users=60, num_posts=80, num_events=1500)
+    with serving(rows) as server:
+        api = (f"data.api.base_url={server.url}", "data.api.requests_per_second=1000", f"data.folder={tmp_path}/pages")
+        done = train("data=platform", *api, *options, f"run_dir={tmp_path}/run")
+        assert done.returncode == 0, done.stderr
+        asked = len(server.asked)
+        assert asked > 0
+        leaky = train("data=platform", *api, *options, "data.leaky_totals=true", f"run_dir={tmp_path}/leaky")
+        assert leaky.returncode == 0, leaky.stderr
+        assert len(server.asked) == asked, "what was fetched is read again"
+        server.token = "another-token"
+        done = train("data=platform", *api, *options, "data.max_age_hours=1e-9", f"run_dir={tmp_path}/refused")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "token is expired or wrong" in done.stderr
+    cleaning = pd.read_csv(tmp_path / "run" / "cleaning.csv")
+    assert cleaning.loc[cleaning["table"] == "platform views", "rows"].iloc[0] == len(rows["views"])
+    for folder, leaks in (("run", False), ("leaky", True)):
+        page = (tmp_path / folder / "report.html").read_text()
+        assert ('role="alert">LEAK' in page) == leaks
+        assert ("LEAK" in (tmp_path / folder / "train.log").read_text()) == leaks
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 30
+    assert not any(TOKEN.encode() in content for content in written)
+    assert TOKEN not in done.stdout + done.stderr + leaky.stdout + leaky.stderr

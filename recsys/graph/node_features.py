@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recsys.data.event_log import EventLog
 from recsys.data.features import FeatureEncoders
+from recsys.data.readings import Readings
 from recsys.graph.counters import Columns, Counters, log_age, span_before
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
 
@@ -64,7 +65,8 @@ class NodeFeatures:
     """Features of users, contents, creators and tags as of a time.
 
     `x` holds the encoded numbers, then z-scores, over the nodes that exist at that time, of the counters (see
-    `Counters`) and of the ages of time attributes, and last for users the flag `cold`, 0 or 1. `x_cat` holds the
+    `Counters`), of the ages of time attributes and of the last readings before that time, and last for users the flag
+    `cold`, 0 or 1. `x_cat` holds the
     encoded categories; a tag's are its kind and its own place among the tags known before t_val. Creators have no
     identity, so that a new one is seen like the others. Without time features, `x` is the encoded numbers alone.
 
@@ -87,6 +89,11 @@ class NodeFeatures:
         self._user, self._content = encoders.user.encode(log.users), encoders.content.encode(log.contents)
         self._time_names = {USER: encoders.user.time_names, CONTENT: encoders.content.time_names}
         self._nodes = {USER: log.users, CONTENT: log.contents, CREATOR: log.creators, TAG: log.tags}
+        t_val = log.boundaries.t_val
+        self._readings = {
+            kind: nodes.readings.learnable(t_val, nodes.count_before(t_val))
+            for kind, nodes in ((USER, log.users), (CONTENT, log.contents))
+        }
         self._tag_categories = _tag_categories(log)
         self.cardinalities: dict[str, tuple[int, ...]] = {
             USER: tuple(encoders.user.cardinalities),
@@ -127,7 +134,7 @@ class NodeFeatures:
         return FeaturesBefore(_tensors(numbers), _tensors(categories), scaling[USER])
 
     def newcomers(self, users: np.ndarray, t: int, scaling: Scaling) -> tuple[Tensor, Tensor]:
-        """`x` and `x_cat` of users that do not exist yet at `t` (ns): their attributes, and counters of 0.
+        """`x` and `x_cat` of users that do not exist yet at `t` (ns): attributes, readings, and counters of 0.
 
         Args:
             users: rows in `log.users`, int64, [U].
@@ -136,9 +143,10 @@ class NodeFeatures:
         """
         x, x_cat = self._user.numbers[users], self._user.categories[users]
         if self._counters is not None:
-            ages = _attribute_ages(self._time_names[USER], self._user.times[users], t, span_before(self._log, t))
+            stated = _attribute_ages(self._time_names[USER], self._user.times[users], t, span_before(self._log, t))
+            stated |= _last_readings(self._readings[USER], t, users)
             raw = np.zeros((len(users), len(scaling.mean)))
-            raw[:, raw.shape[1] - len(ages) :] = np.reshape(list(ages.values()), (len(ages), len(users))).T
+            raw[:, raw.shape[1] - len(stated) :] = np.reshape(list(stated.values()), (len(stated), len(users))).T
             x = np.column_stack([x, scaling.apply(raw), np.ones(len(users), dtype=np.float32)])
         return torch.from_numpy(x), torch.from_numpy(x_cat)
 
@@ -151,13 +159,14 @@ class NodeFeatures:
         return cold
 
     def _columns(self, t: int) -> dict[str, Columns]:
-        """Raw counters, followed by ages of the attributes, node type -> name -> float64 [num_nodes]."""
+        """Raw counters, then ages of attributes, then readings; node type -> name -> float64 [num_nodes]."""
         if self._counters is None:
             return {node_type: {} for node_type in self._nodes}
         columns, span = self._counters.before(t), span_before(self._log, t)
         for node_type, encoded in ((USER, self._user), (CONTENT, self._content)):
-            times = encoded.times[: self._nodes[node_type].count_before(t)]
-            columns[node_type] |= _attribute_ages(self._time_names[node_type], times, t, span)
+            count = self._nodes[node_type].count_before(t)
+            columns[node_type] |= _attribute_ages(self._time_names[node_type], encoded.times[:count], t, span)
+            columns[node_type] |= _last_readings(self._readings[node_type], t, np.arange(count))
         return columns
 
 
@@ -172,6 +181,24 @@ def _attribute_ages(names: Sequence[str], times: np.ndarray, t: int, span: int) 
     for i, name in enumerate(_attribute_names(names)):
         columns[f"{name}:age"] = log_age(times[:, i], t, span)
         columns[f"{name}:is_past"] = (times[:, i] < t).astype(np.float64)
+    return columns
+
+
+def _last_readings(readings: Readings, t: int, nodes: np.ndarray) -> Columns:
+    """The logarithm of each last number read strictly before `t` (ns) and whether there is one; 0 where there is none.
+
+    Args:
+        readings: all readings.
+        t: the query time, ns.
+        nodes: whose numbers are asked for, int64, [n].
+    """
+    known = readings.as_of(t, int(nodes.max(initial=-1)) + 1)[nodes]
+    columns: Columns = {}
+    for i, name in enumerate(readings.names):
+        given = ~np.isnan(known[:, i])
+        numbers = np.where(given, known[:, i], 0.0)
+        columns[f"reading:{name}"] = np.sign(numbers) * np.log1p(np.abs(numbers))
+        columns[f"reading:{name}:is_known"] = given.astype(np.float64)
     return columns
 
 

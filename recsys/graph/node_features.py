@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recsys.data.event_log import EventLog
-from recsys.data.features import FeatureEncoders
+from recsys.data.features import EncodedAttributes, FeatureEncoders
 from recsys.graph.counters import Columns, Counters, log_age, span_before
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
 
@@ -76,10 +76,12 @@ class NodeFeatures:
     Attributes:
         number_names: node type -> names of the columns of `x`.
         cardinalities: node type -> sizes of the vocabularies behind the columns of `x_cat`, unknown included.
+        windows: as given.
     """
 
     def __init__(self, log: EventLog, encoders: FeatureEncoders, windows: Sequence[float]) -> None:
         self._log = log
+        self.windows = tuple(windows)
         self._counters = Counters(log, windows)
         self._user, self._content = encoders.user.encode(log.users), encoders.content.encode(log.contents)
         self._time_names = {USER: encoders.user.time_names, CONTENT: encoders.content.time_names}
@@ -133,6 +135,18 @@ class NodeFeatures:
         cold = np.ones(len(users), dtype=np.float32)
         x = np.column_stack([self._user.numbers[users], scaling.apply(raw), cold])
         return torch.from_numpy(x), torch.from_numpy(self._user.categories[users])
+
+    def attributes(self, node_type: str) -> EncodedAttributes:
+        """Encoded attributes of every node of a type."""
+        if node_type in (USER, CONTENT):
+            return self._user if node_type == USER else self._content
+        count = len(self._log.creators if node_type == CREATOR else self._log.tags)
+        none = np.zeros((count, 0), dtype=np.int64)
+        return EncodedAttributes(none.astype(np.float32), self._tag_categories if node_type == TAG else none, none)
+
+    def scaling(self, t: int) -> dict[str, Scaling]:
+        """Scaling of the counters and ages as of `t` (ns), node type -> scaling."""
+        return {kind: Scaling.fit(np.column_stack(list(of.values()))) for kind, of in self._columns(t).items()}
 
     def _columns(self, t: int) -> dict[str, Columns]:
         """Raw counters, followed by ages of the attributes, node type -> name -> float64 [num_nodes]."""

@@ -42,7 +42,7 @@ class Window:
     def has_pair(self, user: np.ndarray, content: np.ndarray) -> np.ndarray:
         """Whether each (user, content) pair is a seed of this window; contents exist at `time`; both broadcast."""
         keys = self.user * self.num_contents + self.content
-        return _is_in(user * self.num_contents + content, keys)
+        return is_in(user * self.num_contents + content, keys)
 
 
 def training_windows(
@@ -163,10 +163,10 @@ class ContentMoods:
 
     def carries(self, mood: np.ndarray, content: np.ndarray) -> np.ndarray:
         """Whether each content carries each mood; both arguments broadcast."""
-        return _is_in(content * self._num_moods + mood, self._keys)
+        return is_in(content * self._num_moods + mood, self._keys)
 
 
-def _is_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+def is_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     """Whether each key is among the ascending ones."""
     if not len(ascending):
         return np.zeros(keys.shape, dtype=bool)

@@ -86,14 +86,39 @@ class Network(nn.Module, ABC):
         self._groups = dict(groups) if layers else {}
 
     def encode(self, graph: HeteroData) -> dict[str, Tensor]:
-        """Vectors of every node of a graph as `TemporalGraph` gives it; node type -> [num_nodes, hidden]."""
-        h = {
-            node_type: embedding(graph[node_type].x, graph[node_type].x_cat)
-            for node_type, embedding in self.embeddings.items()
-        }
+        """Vectors of the nodes of a graph; node type -> [num_nodes, hidden].
+
+        Of a graph as `TemporalGraph` gives it, they are those of every node. Of a sampled one, whose nodes and edges
+        are sorted by their hop and counted in `num_sampled_nodes` and `num_sampled_edges`, they are those of the seeds,
+        which come first: each layer leaves out what is too far away to reach them in the layers left.
+        """
+        if "num_sampled_nodes" in graph[USER]:
+            return self._encode_seeds(graph)
+        h = self.embed(graph)
         edges = {key: _edges(graph, key[0], key[2], group) for key, group in self._groups.items()}
         for layer in self.layers:
             h = layer(h, edges)
+        return h
+
+    def embed(self, graph: HeteroData, sizes: Mapping[str, int] | None = None) -> dict[str, Tensor]:
+        """First vectors of the nodes, or of the first `sizes` of each type; node type -> [num_nodes, hidden]."""
+        return {
+            kind: embedding(*(graph[kind][key][: None if sizes is None else sizes[kind]] for key in ("x", "x_cat")))
+            for kind, embedding in self.embeddings.items()
+        }
+
+    def _encode_seeds(self, graph: HeteroData) -> dict[str, Tensor]:
+        """`encode` of a sampled graph."""
+        depth = len(self.layers)
+        h = self.embed(graph, _within(graph, depth))
+        for place, layer in enumerate(self.layers):
+            hops = depth - place - 1  # nodes up to this many hops away are still needed after this layer
+            targets = {kind: h[kind][:size] for kind, size in _within(graph, hops).items()}
+            edges = {
+                key: _edges(graph, key[0], key[2], group, hops + 1, (len(h[key[0]]), len(targets[key[2]])))
+                for key, group in self._groups.items()
+            }
+            h = layer(h, edges, targets)
         return h
 
     def link_logits(self, vectors: dict[str, Tensor], user: Tensor, content: Tensor) -> Tensor:
@@ -143,15 +168,28 @@ class Network(nn.Module, ABC):
         return self.mood_head
 
 
-def _edges(graph: HeteroData, source: str, target: str, group: EdgeGroup) -> TypedEdges:
+def _edges(
+    graph: HeteroData,
+    source: str,
+    target: str,
+    group: EdgeGroup,
+    hops: int | None = None,
+    sizes: tuple[int, int] | None = None,
+) -> TypedEdges:
+    """The edges of a group; of a sampled graph those of the first hops, between nodes of the given numbers."""
     stores = [graph[edge_type] for edge_type in group.edge_types]
+    most = [None if hops is None else sum(store.num_sampled_edges[:hops]) for store in stores]
     columns = list(group.attributes)
     return TypedEdges(
-        [store.edge_index for store in stores],
-        graph[source].num_nodes,
-        graph[target].num_nodes,
-        [store.edge_attr[:, columns] for store in stores] if columns else None,
+        [store.edge_index[:, :end] for store, end in zip(stores, most, strict=True)],
+        *(sizes or (graph[source].num_nodes, graph[target].num_nodes)),
+        [store.edge_attr[:end, columns] for store, end in zip(stores, most, strict=True)] if columns else None,
     )
+
+
+def _within(graph: HeteroData, hops: int) -> dict[str, int]:
+    """Numbers of the nodes of a sampled graph that are at most so many hops from a seed; they come first."""
+    return {kind: sum(graph[kind].num_sampled_nodes[: hops + 1]) for kind in graph.node_types}
 
 
 def _gathered(vectors: Tensor, rows: Tensor) -> Tensor:

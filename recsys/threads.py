@@ -16,7 +16,7 @@ PARTS_A_THREAD = 4  # parts of equal length take different times
 def in_parts(work: Callable[[int, int], Result], size: int, threads: int | None = None) -> Iterator[Result]:
     """Call `work(first, last)` for consecutive parts of [0, size), on threads; gives the results in order.
 
-    Threads rather than a parallel loop of numba's: those of OpenMP do not survive in a forked process, and loaders fork.
+    Threads rather than a parallel loop of numba's: OpenMP's do not survive in a forked process, and loaders fork.
 
     Args:
         work: code that leaves the interpreter's lock.

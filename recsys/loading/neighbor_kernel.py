@@ -126,7 +126,8 @@ def find(
         fan_out: most neighbours of a node, -1 for all, int64, [R, hops].
         replace: whether an edge can be drawn several times.
         roots: where the subgraphs begin.
-        first, last: which subgraphs.
+        first: first subgraph.
+        last: the subgraph after the last.
         guess: nodes and edges to make room for at first.
     """
     num_types, hops = graph.first_id.shape[0], fan_out.shape[1]
@@ -233,7 +234,7 @@ def place(
         edge_start: where its edges do, [S, hops, R].
         result: written to.
     """
-    num_subgraphs, depth, num_types = found.num_nodes.shape
+    num_subgraphs, depth, _ = found.num_nodes.shape
     i = e = 0
     final = np.empty(1024, np.int64)
     for s in range(first, first + num_subgraphs):
@@ -347,8 +348,9 @@ def _draw_weighted(
     picked: np.ndarray,
     score: np.ndarray,
 ) -> int:
-    """Draw edges of [low, high), of a target whose edges begin at `begin`, in proportion to their weights; those of weight 0 are never drawn.
+    """Draw edges in proportion to their weights as seen from t; those of weight 0 are never drawn.
 
+    `ends` is what `visible` gives: where the target's edges begin, and the range of those that are visible.
     Without replacement they are drawn one after the other, each in proportion among what is left: by rejecting repeats
     while that is quick, else as the largest of log weight + Gumbel noise, which is the same (Yellott, 1977).
     """

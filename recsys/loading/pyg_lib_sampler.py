@@ -19,8 +19,8 @@ from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler
 class PygLibSampler(SubgraphSampler):
     """What `TemporalNeighborSampler` does, by pyg-lib: strategies "uniform" and "last", and no edges that end.
 
-    Every seed node has a tree of its own, also within a subgraph: nodes that several trees of a subgraph reach occur once
-    in each. pyg-lib keeps edges up to and including a time, so it is asked for the one before.
+    Every seed node has a tree of its own, so that a node which several seeds of a subgraph reach occurs for each.
+    pyg-lib keeps edges up to and including a time, so it is asked for the one before.
 
     Args:
         data, fan_out, time_attr, replace, negatives, share_negatives, seed: as for `TemporalNeighborSampler`.

@@ -165,9 +165,9 @@ class SubgraphSampler(BaseSampler):  # type: ignore[misc]
 
         def is_forbidden(row: np.ndarray, candidate: np.ndarray) -> np.ndarray:
             def is_link(member: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-                is_positive: np.ndarray = links.target[member] == candidate
                 linked = negatives.is_link(links.source[member], candidate, links.time[member])
-                return is_positive | linked
+                none: np.ndarray = linked | (links.target[member] == candidate)
+                return none
 
             return groups.any(is_link, row, candidate)
 
@@ -178,7 +178,9 @@ class SubgraphSampler(BaseSampler):  # type: ignore[misc]
         rows = np.flatnonzero(served[groups.of] >= 0)
         if len(rows) < len(ids) and not self._told:
             self._told = True
-            logger.info("%d of %d links have no valid negative and are left out (said once).", len(ids), len(rows))
+            logger.info(
+                "%d of %d links have no valid negative and are left out (said once).", len(ids) - len(rows), len(ids)
+            )
         return rows, drawn[served[groups.of[rows]]]
 
     def _grow(

@@ -63,6 +63,7 @@ class Network(nn.Module, ABC):
 
     Attributes:
         name: what the network is called in `registry.NETWORKS`.
+        groups: what each layer's convolutions go over, by the names of the convolutions; empty without layers.
         settings: the constructor's arguments besides the schema, as JSON values: what a bundle needs to build it again.
     """
 
@@ -83,7 +84,7 @@ class Network(nn.Module, ABC):
         self.layers = nn.ModuleList(layers)
         self.head = head
         self.mood_head = mood_head
-        self._groups = dict(groups) if layers else {}
+        self.groups = dict(groups) if layers else {}
 
     def encode(self, graph: HeteroData) -> dict[str, Tensor]:
         """Vectors of the nodes of a graph; node type -> [num_nodes, hidden].
@@ -95,7 +96,7 @@ class Network(nn.Module, ABC):
         if "num_sampled_nodes" in graph[USER]:
             return self._encode_seeds(graph)
         h = self.embed(graph)
-        edges = {key: _edges(graph, key[0], key[2], group) for key, group in self._groups.items()}
+        edges = {key: _edges(graph, key, group) for key, group in self.groups.items()}
         for layer in self.layers:
             h = layer(h, edges)
         return h
@@ -115,8 +116,8 @@ class Network(nn.Module, ABC):
             hops = depth - place - 1  # nodes up to this many hops away are still needed after this layer
             targets = {kind: h[kind][:size] for kind, size in _within(graph, hops).items()}
             edges = {
-                key: _edges(graph, key[0], key[2], group, hops + 1, (len(h[key[0]]), len(targets[key[2]])))
-                for key, group in self._groups.items()
+                key: _edges(graph, key, group, hops + 1, (len(h[key[0]]), len(targets[key[2]])))
+                for key, group in self.groups.items()
             }
             h = layer(h, edges, targets)
         return h
@@ -169,21 +170,18 @@ class Network(nn.Module, ABC):
 
 
 def _edges(
-    graph: HeteroData,
-    source: str,
-    target: str,
-    group: EdgeGroup,
-    hops: int | None = None,
-    sizes: tuple[int, int] | None = None,
+    graph: HeteroData, key: EdgeType, group: EdgeGroup, hops: int | None = None, sizes: tuple[int, int] | None = None
 ) -> TypedEdges:
     """The edges of a group; of a sampled graph those of the first hops, between nodes of the given numbers."""
     stores = [graph[edge_type] for edge_type in group.edge_types]
-    most = [None if hops is None else sum(store.num_sampled_edges[:hops]) for store in stores]
+    ends = [None if hops is None else sum(store.num_sampled_edges[:hops]) for store in stores]
     columns = list(group.attributes)
+    num_sources, num_targets = sizes or (graph[key[0]].num_nodes, graph[key[2]].num_nodes)
     return TypedEdges(
-        [store.edge_index[:, :end] for store, end in zip(stores, most, strict=True)],
-        *(sizes or (graph[source].num_nodes, graph[target].num_nodes)),
-        [store.edge_attr[:end, columns] for store, end in zip(stores, most, strict=True)] if columns else None,
+        [store.edge_index[:, :end] for store, end in zip(stores, ends, strict=True)],
+        num_sources,
+        num_targets,
+        [store.edge_attr[:end][:, columns] for store, end in zip(stores, ends, strict=True)] if columns else None,
     )
 
 

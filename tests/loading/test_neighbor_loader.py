@@ -247,6 +247,17 @@ def test_workers_give_the_same_batches_and_none_touches_the_global_random_state(
     assert (torch.get_rng_state() == state).all()
 
 
+def test_batches_can_be_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without a GPU memory cannot be pinned, so what would be is written down.
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: pinned.append(tensor) or tensor)
+    batch = make_loader(some_log()).batch(0, 0)
+    assert bits(batch.pin_memory()) == bits(batch)
+    seen = {tensor.data_ptr() for tensor in pinned if tensor.numel()}
+    for tensor in (batch.user, batch.content, batch.label, batch.time, batch.graph[USER].x, batch.graph[CONTENT].n_id):
+        assert tensor.data_ptr() in seen
+
+
 def test_an_epoch_takes_all_seeds_or_as_many_as_asked_for() -> None:
     log = some_log()
     whole = make_loader(log, batch_size=7)
@@ -262,8 +273,10 @@ def test_an_epoch_takes_all_seeds_or_as_many_as_asked_for() -> None:
 def test_distributed_processes_share_the_batches_out(tmp_path: Any) -> None:
     loader = make_loader(some_log())
     every = {bits(batch) for batch in loader.batches(1)}
-    shares = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    context = torch.multiprocessing.spawn(_share, args=(str(tmp_path / "meet"), shares), nprocs=2, join=False)
+    shares = torch.multiprocessing.get_context("fork").SimpleQueue()
+    context = torch.multiprocessing.start_processes(
+        _share, args=(str(tmp_path / "meet"), shares), nprocs=2, join=False, start_method="fork"
+    )
     found = [shares.get() for _ in range(2)]
     context.join()
     assert [len(share) for share in found] == [-(-len(loader) // 2)] * 2

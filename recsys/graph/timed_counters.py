@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.data.event_log import EventLog
 from recsys.graph import timed_kernel as kernel
-from recsys.graph.counters import RATE_UNIT, RECENT_SHARE, window_size
+from recsys.graph.counters import RATE_UNIT, RECENT_SHARE
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
 from recsys.threads import in_parts
 
@@ -32,10 +32,15 @@ class TimedCounters:
             USER: self._of_nodes(log.users.exists_from, log.user, times[USER]),
             CONTENT: self._of_nodes(log.contents.exists_from, log.content, times[CONTENT]),
         }
+        done, acted_on = self._nodes[USER].events.item, self._nodes[CONTENT].events.item
+        place = np.empty(len(log), dtype=np.int32)
+        place[acted_on] = np.arange(len(log))
+        self._histories = kernel.Histories(log.content[done].astype(np.int32), place[done])
         made = np.flatnonzero(log.creator_of >= 0)
         maker = log.creator_of[made]
         poster = log.user_of_creator[maker]
-        self._posts = _lists(poster[poster >= 0], made[poster >= 0], len(log.users))
+        is_user = (poster >= 0) & (poster < len(log.users))
+        self._posts = _lists(poster[is_user], made[is_user], len(log.users))
         self._members = {
             CREATOR: _lists(maker, made, len(log.creators)),
             TAG: _lists(log.content_tags[1], log.content_tags[0], len(log.tags)),
@@ -56,7 +61,7 @@ class TimedCounters:
             )
         )
         longest = max(longest, int(np.diff(self._posts.offset).max(initial=0)))
-        self._logs = (log.content, log.time, np.log1p(np.arange(longest + 1)))
+        self._logs = (log.time, np.log1p(np.arange(longest + 1)))
         self._values = _Values(log)
 
     def moments(self, times: np.ndarray, version: np.ndarray) -> kernel.Moments:
@@ -99,12 +104,12 @@ class TimedCounters:
             scale: how counters and ages are scaled.
             out: written to, float32, [P, columns].
         """
-        log_of = self._logs[2]
+        log_of = self._logs[1]
 
         def write_rows(first: int, last: int) -> None:
             rows = (scale, out, first, last)
             if node_type == USER:
-                nodes = (self._nodes[USER], self._nodes[CONTENT], self._posts)
+                nodes = (self._nodes[USER], self._nodes[CONTENT], self._histories, self._posts)
                 kernel.write_users(node, at, moments, *nodes, self._logs, *rows)
             elif node_type == CONTENT:
                 kernel.write_contents(node, at, moments, self._nodes[CONTENT], self._values.lists, self._logs, *rows)
@@ -170,6 +175,5 @@ def _tags_of_events(log: EventLog) -> tuple[np.ndarray, np.ndarray]:
 
 def _window_sizes(n: np.ndarray, share: float) -> np.ndarray:
     """`counters.window_size` of many numbers of events at once."""
-    unique, place = np.unique(n, return_inverse=True)
-    sizes: np.ndarray = np.array([window_size(int(number), share) for number in unique], dtype=np.int64)[place]
+    sizes: np.ndarray = np.minimum(n, np.maximum(1, (share * n + 1e-9).astype(np.int64)))
     return sizes

@@ -75,6 +75,18 @@ class Nodes(NamedTuple):
     times: np.ndarray
 
 
+class Histories(NamedTuple):
+    """The contents of users' events, aligned with the items of the users' lists of events.
+
+    Attributes:
+        content: int32, [items].
+        place: where the event is among the items of the contents' lists, int32, [items].
+    """
+
+    content: np.ndarray
+    place: np.ndarray
+
+
 class Values(NamedTuple):
     """The valued events of each type with values and content; row k x contents + content of `events`.
 
@@ -94,8 +106,9 @@ def write_users(
     moments: Moments,
     users: Nodes,
     contents: Nodes,
+    histories: Histories,
     posts: Lists,
-    logs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    logs: tuple[np.ndarray, np.ndarray],
     scale: Scale,
     out: np.ndarray,
     first: int,
@@ -109,30 +122,33 @@ def write_users(
         moments: the times.
         users: all users.
         contents: all contents.
+        histories: contents of the users' events.
         posts: contents that each user made.
-        logs: content and time of each event, and log(1 + n) of whole numbers n.
+        logs: time of each event, and log(1 + n) of whole numbers n.
         scale: how columns are scaled; `cold` is not.
         out: written to, float32, [P, columns].
         first: first row.
         last: the row after the last.
     """
-    content_of, time_of, log_of = logs
+    time_of, log_of = logs
+    count = np.empty(moments.rate.shape[1], np.int64)
     raw = np.empty(scale.mean.shape[1])
     for i in range(first, last):
         v, g = node[i], at[i]
         t, span, n = moments.time[g], moments.span[g], moments.num_events[g]
         begin = users.events.offset[v]
         end = _place(users.events.item, begin, users.events.offset[v + 1], n)
-        column = _window_columns(users, moments, g, begin, end, log_of, raw)
+        column = _window_columns(users, moments, g, begin, end, log_of, raw, count)
         exists = v < moments.num_users[g]
         raw[column] = _age(users.exists_from[v], t, span)
         raw[column + 1] = _age(time_of[users.events.item[begin]], t, span) if end > begin else 0.0
         raw[column + 2] = _freshness(time_of, users.events.item, begin, end, t, span)
         popularity = 0.0
         for j in range(begin, end):
-            c = content_of[users.events.item[j]]
-            start = contents.events.offset[c]
-            popularity += log_of[_place(contents.events.item, start, contents.events.offset[c + 1], n) - start]
+            c = histories.content[j]
+            # The event itself is before t, so what is at or after t comes behind it.
+            upto = _place(contents.events.item, histories.place[j] + 1, contents.events.offset[c + 1], n)
+            popularity += log_of[upto - contents.events.offset[c]]
         raw[column + 3] = popularity / max(end - begin, 1)
         own = posts.offset[v]
         made = _place(posts.item, own, posts.offset[v + 1], moments.num_contents[g]) - own if exists else 0
@@ -149,28 +165,29 @@ def write_contents(
     moments: Moments,
     contents: Nodes,
     values: Values,
-    logs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    logs: tuple[np.ndarray, np.ndarray],
     scale: Scale,
     out: np.ndarray,
     first: int,
     last: int,
 ) -> None:
     """Columns of contents, in the order of `counters`, then attribute ages; arguments as for `write_users`."""
-    _, time_of, log_of = logs
+    time_of, log_of = logs
     num_windows, num_contents = moments.rate.shape[1], contents.exists_from.shape[0]
     raw = np.empty(scale.mean.shape[1])
-    count = np.empty(num_windows)
+    count = np.empty(num_windows, np.int64)
     for i in range(first, last):
         v, g = node[i], at[i]
         t, span, n = moments.time[g], moments.span[g], moments.num_events[g]
         begin = contents.events.offset[v]
         end = _place(contents.events.item, begin, contents.events.offset[v + 1], n)
-        column = _window_columns(contents, moments, g, begin, end, log_of, raw)
+        column = _window_columns(contents, moments, g, begin, end, log_of, raw, count)
+        before = 0.0
         for w in range(num_windows):
-            in_window = end - _place(contents.events.item, begin, end, moments.low[g, w])
-            count[w] = np.log1p(in_window * moments.rate[g, w]) if in_window else 0.0
-        for w in range(num_windows - 1):
-            raw[column + w] = count[w] - count[w + 1]
+            rate = np.log1p(count[w] * moments.rate[g, w]) if count[w] else 0.0
+            if w:
+                raw[column + w - 1] = before - rate
+            before = rate
         column += num_windows - 1
         excess, valued = 0.0, 0
         for k in range(moments.low_value.shape[1]):
@@ -233,6 +250,8 @@ def lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> tuple[np.ndarra
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _place(items: np.ndarray, begin: int, end: int, bound: int) -> int:
     """Where the first of the ascending items [begin, end) that is at least `bound` is."""
+    if begin == end or items[end - 1] < bound:
+        return end
     while begin < end:
         middle = (begin + end) >> 1
         if items[middle] < bound:
@@ -244,14 +263,25 @@ def _place(items: np.ndarray, begin: int, end: int, bound: int) -> int:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _window_columns(
-    nodes: Nodes, moments: Moments, g: int, begin: int, end: int, log_of: np.ndarray, raw: np.ndarray
-) -> tuple[int, int]:
-    """Log counts in the windows, then by type, then by type in the last window; gives the next column and where
-    the node's recent events begin.
+    nodes: Nodes,
+    moments: Moments,
+    g: int,
+    begin: int,
+    end: int,
+    log_of: np.ndarray,
+    raw: np.ndarray,
+    count: np.ndarray,
+) -> int:
+    """Log counts in the windows, which `count` [W] gets as they are, then by type, then by type of recent events.
+
+    Gives the next column.
     """
     num_windows, num_types = moments.rate.shape[1], nodes.types_before.shape[1]
-    for w in range(num_windows):
-        raw[w] = log_of[end - _place(nodes.events.item, begin, end, moments.low[g, w])]
+    inside = end
+    for w in range(num_windows):  # each window holds the one before
+        inside = _place(nodes.events.item, begin, inside, moments.low[g, w])
+        count[w] = end - inside
+        raw[w] = log_of[count[w]]
     recent = _place(nodes.events.item, begin, end, moments.low[g, num_windows])
     for k in range(num_types):
         upto = nodes.types_before[end, k]

@@ -105,9 +105,10 @@ class TimedCounters:
             out: written to, float32, [P, columns].
         """
         log_of = self._logs[1]
+        order = np.argsort(node)
 
         def write_rows(first: int, last: int) -> None:
-            rows = (scale, out, first, last)
+            rows = (scale, order, out, first, last)
             if node_type == USER:
                 nodes = (self._nodes[USER], self._nodes[CONTENT], self._histories, self._posts)
                 kernel.write_users(node, at, moments, *nodes, self._logs, *rows)

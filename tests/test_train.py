@@ -73,9 +73,9 @@ def test_training_by_neighbour_sampling(train: Command, tmp_path: Path, options:
 
 
 BAD_NEIGHBOR = {
-    "pyg-lib is missing": ("loader.sampler=pyg_lib", "pyg-lib"),
-    "unknown relation": ("loader.fan_out={views: [3, 3], default: [3, 3]}", "views"),
-    "unknown strategy": ("loader.strategy=newest", "newest"),
+    "pyg-lib is missing": ("loader.sampler=pyg_lib", "not installed here"),
+    "unknown relation": ("loader.fan_out_of={views: [3, 3]}", "loader.fan_out_of names views"),
+    "unknown strategy": ("loader.strategy=newest", "choose uniform, last"),
     "no half-life": ("loader.strategy=decay", "half_life"),
 }
 

@@ -1,6 +1,6 @@
 """The compiled part of counters of many nodes at many times; `timed_counters.py` prepares its arrays.
 
-Row i is a node as of the time of moment `at[i]`. Everything runs without the interpreter's lock on rows order[first:last].
+Row i is a node as of the time of moment `at[i]`. It runs without the interpreter's lock on rows order[first:last].
 """
 
 from typing import NamedTuple

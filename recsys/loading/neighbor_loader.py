@@ -32,7 +32,6 @@ from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler, subgraph_key
 logger = logging.getLogger(__name__)
 
 DAY = 86_400 * 10**9  # ns
-DEFAULT = "default"  # in a fan-out by relation: all relations that it does not name
 
 # Independent streams of random numbers under one seed.
 _ORDER, _TIMES, _NEGATIVES = range(3)
@@ -53,8 +52,8 @@ class NeighborLoader:
         index: its interaction index.
         negatives: draws each seed's negatives; the moods of its content are trained against the same ones.
         seed: of all random choices.
-        fan_out: most neighbours of a node for each hop, -1 for all, as many hops as the network has layers; or that for
-            each relation (an edge type's middle name), with `default` for those not named.
+        fan_out: most neighbours of a node for each hop, -1 for all; as many hops as the network has layers.
+        fan_out_of: the same for relations (an edge type's middle name) where it is to differ.
         strategy: how they are drawn; see `TemporalNeighborSampler`.
         half_life: for the strategy "decay", days.
         replace: whether one edge can be drawn several times.
@@ -80,7 +79,8 @@ class NeighborLoader:
         index: InteractionIndex,
         negatives: NegativeSampler,
         seed: int,
-        fan_out: Sequence[int] | Mapping[str, Sequence[int]] = (10, 5),
+        fan_out: Sequence[int] = (10, 5),
+        fan_out_of: Mapping[str, Sequence[int]] | None = None,
         strategy: Strategy = "uniform",
         half_life: float | None = None,
         replace: bool = False,
@@ -117,7 +117,7 @@ class NeighborLoader:
         edges = graph.timed_edges(renewed)
         self._stores = {kind: edges[kind] for kind in edges.edge_types}
         self._event_edges = {end for name in log.types for end in (event_edge(name), reverse(event_edge(name)))}
-        by_type = _by_edge_type(fan_out, edges.edge_types)
+        by_type = _by_edge_type(fan_out, fan_out_of or {}, edges.edge_types)
         self._sampler: SubgraphSampler
         if sampler == "numba":
             self._sampler = TemporalNeighborSampler(
@@ -233,18 +233,14 @@ class NeighborLoader:
 
 
 def _by_edge_type(
-    fan_out: Sequence[int] | Mapping[str, Sequence[int]], edge_types: Sequence[EdgeType]
-) -> Sequence[int] | dict[EdgeType, Sequence[int]]:
-    """A fan-out by relation as one by edge type."""
-    if not isinstance(fan_out, Mapping):
-        return fan_out
+    fan_out: Sequence[int], fan_out_of: Mapping[str, Sequence[int]], edge_types: Sequence[EdgeType]
+) -> dict[EdgeType, Sequence[int]]:
+    """The fan-out of each edge type."""
     relations = {relation for _, relation, _ in edge_types}
-    unknown = sorted(set(fan_out) - relations - {DEFAULT})
-    missing = sorted(relations - set(fan_out)) if DEFAULT not in fan_out else []
-    if unknown or missing:
-        said = f"names {unknown[0]}" if unknown else f"lacks {missing[0]}"
-        raise UserError(f"loader.fan_out {said}: choose among default, {', '.join(sorted(relations))}.")
-    return {kind: fan_out.get(kind[1], fan_out.get(DEFAULT, ())) for kind in edge_types}
+    unknown = sorted(set(fan_out_of) - relations)
+    if unknown:
+        raise UserError(f"loader.fan_out_of names {unknown[0]}: choose among {', '.join(sorted(relations))}.")
+    return {kind: fan_out_of.get(kind[1], fan_out) for kind in edge_types}
 
 
 class _Batches(Dataset[LinkBatch]):

@@ -295,7 +295,7 @@ def _share(rank: int, meet: str, shares: Any) -> None:
 
 def test_fan_out_by_relation() -> None:
     log = some_log()
-    graph = make_loader(log, fan_out={"default": [1, 0], "view": [-1, 0], "rev_view": [0, 0]}).batch(0, 0).graph
+    graph = make_loader(log, fan_out=[1, 0], fan_out_of={"view": [-1, 0], "rev_view": [0, 0]}).batch(0, 0).graph
     into = torch.bincount(graph[USER, "view", CONTENT].edge_index[1])
     assert into.max() > 1
     assert torch.bincount(graph[USER, "like", CONTENT].edge_index[1]).max() == 1
@@ -313,8 +313,8 @@ def test_fan_out_by_relation() -> None:
         ({"threads": 0}, "loader.threads is 0"),
         ({"horizon": 1.5}, "loader.horizon is 1.5"),
         ({"sampler": "cugraph"}, "choose numba or pyg_lib"),
-        ({"fan_out": {"views": [1], "default": [1]}}, "loader.fan_out names views"),
-        ({"fan_out": {"view": [1]}}, "loader.fan_out lacks"),
+        ({"fan_out_of": {"views": [1, 1]}}, "loader.fan_out_of names views"),
+        ({"fan_out_of": {"view": [1]}}, "as many for each edge type"),
         ({"strategy": "decay"}, "positive half_life"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SWEEP ?= tune
+PROJECT ?= recsys
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format bench clean
+.PHONY: help setup train test lint format bench wandb-sweep wandb-dashboard clean
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## Create .venv and install everything into it
 
@@ -37,6 +39,12 @@ format: setup ## Format the code
 
 bench: setup ## Measure speed and memory (minutes)
 	$(BIN)/python -m benchmarks
+
+wandb-sweep: setup ## Let W&B search as sweeps/tune.yaml says, with an agent here (needs a key; SWEEP=... ARGS="data=...")
+	$(BIN)/python -m recsys.tuning.wandb_sweep sweeps=$(SWEEP) $(ARGS)
+
+wandb-dashboard: setup ## Make the dashboard of a project at W&B (needs a key; ENTITY=... PROJECT=...)
+	$(BIN)/python -m recsys.tuning.dashboard --entity "$(ENTITY)" --project "$(PROJECT)" --sweep $(SWEEP)
 
 clean: ## Remove the environment, caches and runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info runs

@@ -22,9 +22,11 @@ from recsys.errors import UserError
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> float:
-    """Run one experiment; gives the best validation metric, which is all that a sweep may see."""
+    """Run one experiment, or for a sweep (`sweeps.worker=...`) several; gives the best validation metric."""
     try:
-        return experiment(config)
+        if config.get("sweeps") is not None:
+            return trials(config)
+        return float(experiment(config).run().monitored)
     except OmegaConfBaseException as error:
         fail(one_sentence(error))
     except Exception as error:
@@ -34,15 +36,26 @@ def main(config: DictConfig) -> float:
         fail(str(mendable))
 
 
-def experiment(config: DictConfig) -> float:
-    """Build the experiment that `config` describes and run it."""
+def experiment(config: DictConfig) -> Any:
+    """The `Experiment` that `config` describes."""
     from recsys.experiment import Experiment  # noqa: PLC0415 - keeps `--help` and config errors instant
 
     # Lightning's notes on hardware and products, and its own use of a deprecated call, are not about the run.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    return Experiment(**instantiate(experiment_options(plain), _convert_="object"), config=plain).run().monitored
+    return Experiment(**instantiate(experiment_options(plain), _convert_="object"), config=plain)
+
+
+def trials(config: DictConfig) -> float:
+    """Run the trials of a sweep that wait for a process; gives their number."""
+    if config.sweeps.get("worker") is None:
+        raise UserError("sweeps=... is searched with -m: python train.py -m sweeps=...")
+    from recsys.tuning.worker import work  # noqa: PLC0415
+
+    register_resolvers()  # for processes of a launcher
+    settings = instantiate(OmegaConf.to_container(config.sweeps, resolve=True), _convert_="object")
+    return work(settings, experiment)
 
 
 def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
@@ -53,8 +66,7 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "seed": config["seed"],
         "source": config["data"]["source"],
         "settings": config["data"]["settings"],
-        "windows": config["graph"]["windows"],
-        "similarity": config["graph"]["similarity"],
+        "graph": config["graph"],
         "loader": config["loader"],
         "negatives": config["negatives"],
         "model": config["model"],
@@ -68,6 +80,7 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "monitor": config["monitor"],
         "block": config["evaluation"]["block"],
         "validation_users": config["evaluation"]["validation_users"],
+        "test": config["evaluation"]["test"],
         "ckpt": config["ckpt"],
     }
 
@@ -94,11 +107,24 @@ def resumed(arguments: list[str]) -> list[str]:
     return [*kept, *arguments, f'run_dir="{run_dir}"']
 
 
+def register_resolvers() -> None:
+    """Register what `conf/logger/wandb.yaml` asks for."""
+    OmegaConf.register_new_resolver("wandb_offline", wandb_offline, replace=True)
+    OmegaConf.register_new_resolver("wandb_id", wandb_id, replace=True)
+
+
 def wandb_offline() -> bool:
     """Whether W&B has no key to log in with."""
-    import requests.utils  # noqa: PLC0415 - only for `logger=wandb`
+    from recsys.tuning.wandb_key import has_key  # noqa: PLC0415 - only for `logger=wandb`
 
-    return not (os.environ.get("WANDB_API_KEY") or requests.utils.get_netrc_auth("https://api.wandb.ai"))
+    return not has_key()
+
+
+def wandb_id(ckpt: str | None, run_dir: str) -> str | None:
+    """Id of the W&B run that a resumed run goes on with: the last one in its folder."""
+    runs = Path(run_dir).glob("wandb/*run-*-*") if ckpt else ()
+    ids = sorted(run.name.partition("run-")[2].split("-") for run in runs)  # [offline-]run-DATE_TIME-ID
+    return ids[-1][1] if ids else None
 
 
 def one_sentence(error: BaseException) -> str:
@@ -128,13 +154,13 @@ def fail(message: str) -> NoReturn:
 
 def run() -> None:
     """Run `main`; what a user can mend ends as one sentence and exit code 2."""
-    OmegaConf.register_new_resolver("wandb_offline", wandb_offline)
+    register_resolvers()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra raises its errors instead of printing them
     try:
         sys.argv = [sys.argv[0], *resumed(sys.argv[1:])]
         main()
     except (UserError, HydraException, OmegaConfBaseException) as error:
-        fail(one_sentence(error))
+        fail(str(user_error(error) or one_sentence(error)))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from recsys.data.features import fit_encoders
 from recsys.data.interaction_index import InteractionIndex
 from recsys.data.preparation import LogSettings, prepare
 from recsys.graph.schema import CONTENT, USER, event_edge
-from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.graph.settings import GraphSettings, SimilaritySettings
+from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.negatives import Uniform
 from recsys.loading.neighbor_loader import NeighborLoader
 from recsys.loading.neighbor_sampler import TemporalNeighborSampler
@@ -89,9 +90,9 @@ def random_tables(num_events: int) -> Tables:
 
 def measure(log: EventLog) -> None:
     """Print everything about one log."""
-    unlinked = SimilaritySettings(users=False, contents=False)
+    unlinked = GraphSettings(similarity=SimilaritySettings(users=False, contents=False))
     start = time.perf_counter()
-    graph = TemporalGraph(log, fit_encoders(log), similarity=unlinked)
+    graph = TemporalGraph(log, fit_encoders(log), unlinked)
     edges = graph.timed_edges(np.array([log.time[0]]))
     sampler = TemporalNeighborSampler(edges, [FAN_OUT, FAN_OUT])
     print(

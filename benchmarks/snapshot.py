@@ -13,7 +13,8 @@ import torch
 from recsys.data.event_log import EventLog
 from recsys.data.features import fit_encoders
 from recsys.data.preparation import LogSettings, prepare
-from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.graph.settings import GraphSettings, SimilaritySettings
+from recsys.graph.temporal_graph import TemporalGraph
 from recsys.sources.base import Source
 from recsys.sources.synthetic import SyntheticPlatform
 from recsys.sources.tables import TableSource
@@ -45,7 +46,8 @@ def measure(log: EventLog, repeats: int) -> None:
     encoders = fit_encoders(log)
     for linked in (False, True):
         start = time.perf_counter()
-        graph = TemporalGraph(log, encoders, similarity=SimilaritySettings(users=linked, contents=linked), cache_size=0)
+        similarity = SimilaritySettings(users=linked, contents=linked)
+        graph = TemporalGraph(log, encoders, GraphSettings(similarity=similarity), cache_size=0)
         built = time.perf_counter() - start
         graph.snapshot(int(log.time[0]) + 1)  # compiles what is compiled
         taken = []

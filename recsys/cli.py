@@ -15,6 +15,8 @@ from recsys.errors import UserError
 
 if TYPE_CHECKING:  # torch takes seconds to import, so each command imports the rooms it needs when it runs
     from recsys.serving.recommendations import Recommendations
+    from recsys.tuning.comparison import Comparison
+    from recsys.tuning.results import SweepResults
 
 app = typer.Typer(name="recsys", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -69,6 +71,83 @@ def recommend(
         print(json.dumps(found.to_json(), ensure_ascii=False, allow_nan=False))
     else:
         _print_table(found)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="Name of the sweep.")],
+    *,
+    directory: Annotated[Path, typer.Option("--dir", help="Folder with the sweeps' folders.")] = Path("runs/sweeps"),
+    storage: Annotated[
+        str | None, typer.Option(help="URL of the study's storage. Default: the one the sweep was started with.")
+    ] = None,
+) -> None:
+    """Show what a sweep has found so far, and write it as tables and a page into the sweep's folder."""
+    from recsys.tuning.comparison import compare_configurations  # noqa: PLC0415
+    from recsys.tuning.report import write_sweep_report  # noqa: PLC0415
+    from recsys.tuning.results import read_sweep  # noqa: PLC0415
+
+    sweep = read_sweep(name, directory, storage)
+    comparison = compare_configurations(sweep)
+    written = write_sweep_report(sweep, comparison)
+    console = Console(width=120)  # keeps the tables whole where the output is not a terminal
+    _print_trials(console, sweep)
+    if comparison.says_something:
+        _print_comparison(console, comparison)
+    # Printed as they are: commands and paths are for copying, so nothing may break their lines.
+    if (command := sweep.best_command()) is not None:
+        print(f"Best: {command}")
+    for path in written:
+        print(f"Written: {path}")
+    print(f"Dashboard: {sweep.dashboard_command()} (pip install optuna-dashboard)")
+
+
+def _print_trials(console: Console, sweep: "SweepResults") -> None:
+    """Print how many trials are in which state, and the best ones."""
+    from recsys.tuning.report import best_trials, epochs, measured  # noqa: PLC0415
+    from recsys.tuning.space import summary  # noqa: PLC0415
+
+    states = "".join(f", {count} {state}" for state, count in sweep.states().items())
+    console.print(_plain(f"Sweep {sweep.name}: {sweep.n_trials} trials{states}"))
+    best = best_trials(sweep)
+    if not best:
+        console.print("No trial has finished yet.")
+        return
+    table = Table(title="Best trials" if len(sweep.objectives) == 1 else "Pareto front")
+    table.add_column("trial", justify="right")
+    for objective in sweep.objectives:
+        table.add_column(_plain(objective), justify="right")
+    table.add_column("params", overflow="fold")
+    table.add_column("epochs", justify="right")
+    for trial in best:
+        trained = epochs(trial)
+        cells = [str(trial.number), *map(measured, trial.values), summary(trial.params)]
+        table.add_row(*map(_plain, [*cells, "" if trained is None else str(trained)]))
+    console.print(table)
+
+
+def _print_comparison(console: Console, comparison: "Comparison") -> None:
+    """Print the ablation table."""
+    from recsys.evaluation.significance import p_text  # noqa: PLC0415
+
+    table = Table(title=_plain(f"{comparison.objective} on validation, mean over seeds"))
+    table.add_column("configuration", overflow="fold")
+    for column in ("seeds", "mean", "std", "difference", "95% interval", "p (Holm)"):
+        table.add_column(column, justify="right")
+    for row in comparison.rows:
+        cells = [row.label + (" (baseline)" if row.is_baseline else ""), str(len(row.seeds)), f"{row.mean:.4f}"]
+        cells.append("" if row.std is None else f"{row.std:.4f}")
+        if row.difference is not None:
+            found = row.difference
+            cells += [f"{found.mean:+.4f} {found.stars:3}", f"{found.low:+.4f} to {found.high:+.4f}"]
+            cells.append(p_text(found.p_holm))
+        table.add_row(*map(_plain, cells))
+    console.print(table)
+    for row in comparison.rows:
+        if row.reason:
+            console.print(_plain(f"Not compared: {row.label}: {row.reason}."))
+    for note in comparison.notes:
+        console.print(_plain(note))
 
 
 def _print_table(found: "Recommendations") -> None:

@@ -7,19 +7,18 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
-import pandas as pd
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import nn
 
 from recsys.data.event_log import EventLog, Split
@@ -31,9 +30,17 @@ from recsys.errors import UserError
 from recsys.evaluation.oracle import OracleScorer
 from recsys.evaluation.protocol import Evaluation, evaluate
 from recsys.evaluation.report import ReportInputs, write_report
-from recsys.evaluation.run_folder import replacing, write_metrics, write_recommendations
+from recsys.evaluation.run_folder import (
+    learning_curves,
+    write_metrics,
+    write_per_user,
+    write_recommendations,
+)
 from recsys.evaluation.summary import print_summary
-from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.evaluation.wandb_run import log_outcome, wandb_run
+from recsys.files import replacing
+from recsys.graph.settings import GraphSettings
+from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.datamodule import GraphDataModule, TrainLoader
 from recsys.loading.negatives import NegativeSampler
 from recsys.models.baselines.popularity import Popularity
@@ -43,6 +50,9 @@ from recsys.models.objectives import Objective
 from recsys.models.scorer import Scorer
 from recsys.serving.bundle import save_bundle
 from recsys.sources.base import Source
+
+if TYPE_CHECKING:
+    from wandb import Run
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +66,14 @@ class Outcome:
     Attributes:
         run_dir: the run's folder.
         monitored: the best value of the monitored validation metric; nothing of the test set.
-        validation, test: the final evaluations.
+        validation: the final evaluation on validation.
+        cost: `training_seconds`; `inference_seconds` to score and rank all users of validation; `parameters`.
     """
 
     run_dir: Path
     monitored: float
     validation: Evaluation
-    test: Evaluation
+    cost: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +84,7 @@ class Experiment:
         name, run_dir: what the run is called and where everything it writes goes.
         seed: seeds the weights, dropout, the order of batches, negatives and the fixed negatives of evaluation.
         source, settings: where tables come from and how they become an event log.
-        windows, similarity: the graph's counters and similarity edges.
+        graph: what the graph consists of.
         loader, negatives: how training batches are made.
         model: a network class that awaits the graph's schema, or a classical peer that awaits the log.
         objective, optimizer, scheduler, mood_weight: how a network is trained.
@@ -81,6 +92,7 @@ class Experiment:
         monitor: the validation metric that everything is chosen by.
         block: users scored at a time.
         validation_users: users ranked after each epoch.
+        test: whether the run goes on to the test set and all that is made with it, or ends after validation.
         ckpt: a checkpoint to resume from.
         config: the whole configuration as plain values, kept with the run.
     """
@@ -90,8 +102,7 @@ class Experiment:
     seed: int
     source: Source
     settings: LogSettings
-    windows: Sequence[float]
-    similarity: SimilaritySettings
+    graph: GraphSettings
     loader: Callable[..., TrainLoader]
     negatives: NegativeSampler
     model: partial[Any]
@@ -105,11 +116,24 @@ class Experiment:
     monitor: str
     block: int
     validation_users: int
+    test: bool
     ckpt: str | None
     config: Mapping[str, Any]
 
-    def run(self) -> Outcome:
+    def prepare(self) -> Prepared:
+        """The event log that the run works on, and what cleaning did.
+
+        Raises:
+            UserError: if the tables cannot be used.
+        """
+        return prepare(self.source.load(), self.settings)
+
+    def run(self, prepared: Prepared | None = None, watchers: Sequence[Callback] = ()) -> Outcome:
         """Prepare, train, evaluate on validation and then once on test, and write the run's folder.
+
+        Args:
+            prepared: what `prepare` gives, where it is at hand from a run on the same data.
+            watchers: further callbacks of the training, such as one that gives up runs without prospects.
 
         Raises:
             UserError: if the tables, the settings or the checkpoint cannot be used.
@@ -119,75 +143,114 @@ class Experiment:
         run_dir = Path(self.run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
 
-        prepared = prepare(self.source.load(), self.settings)
+        prepared = prepared or self.prepare()
         write_cleaning(run_dir, prepared)
         log = prepared.log
         encoders = fit_encoders(log)
-        graph = TemporalGraph(log, encoders, windows=self.windows, similarity=self.similarity)
+        graph = TemporalGraph(log, encoders, self.graph)
         index = InteractionIndex(log)
         splits: tuple[Split, Split] = ("validation", "test")
         tasks = {split: RankingTask.build(log, index, split, self.seed) for split in splits}
         clock.lap("preparation")
 
-        scorer = self._fitted(log, graph, index, tasks)
-        curves = learning_curves(run_dir)
-        clock.lap("training")
+        with wandb_run(self.loggers.values(), self.config) as tracked:
+            scorer = self._fitted(log, graph, index, tasks, watchers)
+            clock.lap("training")
 
-        validation, test = self._evaluate(scorer, log, index, tasks)
-        references = {name: self._evaluate(peer, log, index, tasks) for name, peer in reference_scorers(log).items()}
-        clock.lap("evaluation")
+            validation = evaluate(scorer, log, index, tasks["validation"], block=self.block)
+            monitored = self._monitored(validation)
+            write_per_user(run_dir, log, validation)
+            clock.lap("validation")
+            cost = {
+                "training_seconds": clock.seconds["training"],
+                "inference_seconds": clock.seconds["validation"],
+                "parameters": float(num_parameters(scorer)),
+            }
+            outcome = Outcome(run_dir=run_dir, monitored=monitored, validation=validation, cost=cost)
+            if not self.test:
+                write_metrics(
+                    run_dir,
+                    validation=validation.metrics,
+                    threshold=validation.threshold,
+                    seed=self.seed,
+                    extra={"cost": {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}},
+                )
+                self._log_final(tracked, log, cost, validation)
+                return outcome
 
-        write_metrics(
-            run_dir,
-            validation=validation.metrics,
-            test=test.metrics,
-            threshold=validation.threshold,
-            seed=self.seed,
-            extra={
-                "references": {
-                    name: {"validation": on_validation.metrics, "test": on_test.metrics}
-                    for name, (on_validation, on_test) in references.items()
-                },
-                "cost": {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()},
-            },
-        )
-        write_recommendations(run_dir, log, test.recommendations)
-        save_bundle(
-            run_dir / "bundle",
-            graph=graph,
-            encoders=encoders,
-            windows=self.windows,
-            similarity=self.similarity,
-            scorer=scorer,
-            threshold=validation.threshold,
-            time=log.boundaries.t_test,
-            config=self.config,
-        )
-        for_logger = {f"test/{metric}": value for metric, value in test.metrics["all"].items()}
-        for lightning_logger in self.loggers.values():
-            lightning_logger.log_hyperparams(dict(self.config))
-            lightning_logger.log_metrics(for_logger)
-            lightning_logger.finalize("success")
-        write_report(
-            run_dir / "report.html",
-            ReportInputs(
-                name=self.name,
-                model=self._model_name,
+            test = evaluate(scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
+            references = {
+                name: self._evaluate(peer, log, index, tasks) for name, peer in reference_scorers(log).items()
+            }
+            clock.lap("test")
+
+            write_metrics(
+                run_dir,
+                validation=validation.metrics,
+                test=test.metrics,
+                threshold=validation.threshold,
                 seed=self.seed,
-                log=log,
-                validation=validation,
-                test=test,
-                cleaning=prepared.report,
-                started=started,
-                seconds=clock.seconds,
-                config=yaml.safe_dump(dict(self.config), sort_keys=False),
-                references={name: peer_test for name, (_, peer_test) in references.items()},
-                history=curves,
-            ),
-        )
-        print_summary(self._model_name, test.metrics, {name: of.metrics for name, (_, of) in references.items()})
-        print(f"Run folder: {run_dir}", flush=True)
-        return Outcome(run_dir=run_dir, monitored=self._monitored(validation), validation=validation, test=test)
+                extra={
+                    "references": {
+                        name: {"validation": on_validation.metrics, "test": on_test.metrics}
+                        for name, (on_validation, on_test) in references.items()
+                    },
+                    "cost": {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()},
+                },
+            )
+            write_recommendations(run_dir, log, test.recommendations)
+            save_bundle(
+                run_dir / "bundle",
+                graph=graph,
+                encoders=encoders,
+                scorer=scorer,
+                threshold=validation.threshold,
+                time=log.boundaries.t_test,
+                config=self.config,
+            )
+            self._log_final(tracked, log, cost, validation, test)
+            write_report(
+                run_dir / "report.html",
+                ReportInputs(
+                    name=self.name,
+                    model=self._model_name,
+                    seed=self.seed,
+                    log=log,
+                    validation=validation,
+                    test=test,
+                    cleaning=prepared.report,
+                    started=started,
+                    seconds=clock.seconds,
+                    config=yaml.safe_dump(dict(self.config), sort_keys=False),
+                    references={name: peer_test for name, (_, peer_test) in references.items()},
+                    history=learning_curves(run_dir),
+                ),
+            )
+            print_summary(self._model_name, test.metrics, {name: of.metrics for name, (_, of) in references.items()})
+            print(f"Run folder: {run_dir}", flush=True)
+            return outcome
+
+    def _log_final(
+        self, tracked: "Run | None", log: EventLog, cost: Mapping[str, float], *evaluations: Evaluation
+    ) -> None:
+        """Give the loggers the run's configuration and its final metrics, those of the last evaluation."""
+        prefix = "val" if evaluations[-1].split == "validation" else "test"
+        values = {f"{prefix}/{metric}": value for metric, value in evaluations[-1].metrics["all"].items()}
+        for lightning_logger in self.loggers.values():
+            if isinstance(lightning_logger, WandbLogger):
+                continue
+            lightning_logger.log_hyperparams(dict(self.config))
+            lightning_logger.log_metrics(values)
+            lightning_logger.finalize("success")
+        if tracked is not None:
+            log_outcome(
+                tracked,
+                log,
+                evaluations,
+                cost={**cost, "peak_memory_mb": peak_memory_mb()},
+                checkpoint=best_checkpoint(self.callbacks.values()),
+                seed=self.seed,
+            )
 
     def _monitored(self, validation: Evaluation) -> float:
         """The monitored metric over all validation users; what training watched may have been a sample of them."""
@@ -205,7 +268,12 @@ class Experiment:
         return str(model.name)
 
     def _fitted(
-        self, log: EventLog, graph: TemporalGraph, index: InteractionIndex, tasks: Mapping[Split, RankingTask]
+        self,
+        log: EventLog,
+        graph: TemporalGraph,
+        index: InteractionIndex,
+        tasks: Mapping[Split, RankingTask],
+        watchers: Sequence[Callback],
     ) -> Scorer:
         """What is to be evaluated: a network with the weights of its best epoch, or a classical peer."""
         if not issubclass(self.model.func, nn.Module):  # type: ignore[arg-type]
@@ -235,12 +303,14 @@ class Experiment:
             block=self.block,
             validation_users=self.validation_users,
         )
-        trainer = self.trainer(callbacks=list(self.callbacks.values()), logger=list(self.loggers.values()))
+        trainer = self.trainer(callbacks=[*self.callbacks.values(), *watchers], logger=list(self.loggers.values()))
         # weights_only: nothing in a checkpoint may run code.
         trainer.fit(module, datamodule=data, ckpt_path=self.ckpt, weights_only=True)
         if trainer.interrupted:
             raise UserError("training was interrupted; resume it with ckpt=PATH of the run's checkpoints/last.ckpt.")
-        load_best(module, trainer)
+        best = best_checkpoint(self.callbacks.values())
+        if best is not None:
+            module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
         scorer.reset()
         return scorer
 
@@ -272,25 +342,17 @@ def write_cleaning(run_dir: Path, prepared: Prepared) -> None:
         prepared.quarantine.to_parquet(temporary, index=False)
 
 
-def load_best(module: nn.Module, trainer: lightning.Trainer) -> None:
-    """Give `module` the weights of the best epoch; those of the last one if the trainer keeps no checkpoints."""
-    kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
-    best = [callback.best_model_path for callback in kept]
-    if best and best[0]:
-        module.load_state_dict(torch.load(best[0], map_location="cpu", weights_only=True)["state_dict"])
+def best_checkpoint(callbacks: Iterable[Callback]) -> Path | None:
+    """The checkpoint of the best epoch, if one of the callbacks keeps it and there was an epoch."""
+    kept = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint) and callback.monitor]
+    return Path(kept[0].best_model_path) if kept and kept[0].best_model_path else None
 
 
-def learning_curves(run_dir: Path) -> pd.DataFrame | None:
-    """What the csv logger wrote, over all sittings of a resumed run; None for a model without epochs."""
-    versions = sorted(run_dir.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name[8:]))
-    sittings = [sitting for sitting in map(pd.read_csv, versions) if "epoch" in sitting]
-    if not sittings:
-        return None
-    starts = [sitting["epoch"].min() for sitting in sittings[1:]] + [float("inf")]
-    # An epoch that a kill cut short was trained again by the next sitting, whose rows count.
-    kept = [sitting[sitting["epoch"] < start] for sitting, start in zip(sittings, starts, strict=True)]
-    curves: pd.DataFrame = pd.concat(kept, ignore_index=True)
-    return curves
+def num_parameters(scorer: Scorer) -> int:
+    """Trained numbers behind a scorer; none behind a classical peer."""
+    if not isinstance(scorer, GraphScorer):
+        return 0
+    return sum(parameter.numel() for parameter in scorer.network.parameters())
 
 
 def peak_memory_mb() -> float:

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from tests.wandb_runs import OfflineRun
 
 ROOT = Path(__file__).parent.parent
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,6 +30,18 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real logs at {folder} (set RECSYS_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def wandb_runs(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, OfflineRun]":
+    """Offline W&B runs of one process by name, read back from their files."""
+    from tests.wandb_runs import run_all
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "offline")  # Lightning's logger changes it
+        patch.setenv("WANDB_SILENT", "true")
+        patch.setenv("WANDB_DATA_DIR", str(tmp_path_factory.mktemp("wandb_data")))  # not the home folder
+        return run_all(tmp_path_factory.mktemp("wandb"))
 
 
 @pytest.fixture(scope="session")

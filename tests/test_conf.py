@@ -22,7 +22,7 @@ OPTIONS = sorted(
 
 @pytest.fixture(autouse=True)
 def _hydra():
-    OmegaConf.register_new_resolver("wandb_offline", lambda: True, replace=True)
+    train.register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
     GlobalHydra.instance().clear()

@@ -69,6 +69,10 @@ def test_every_other_command_runs(workplace: Path) -> None:
             small = tuple(option for option in small if "loader=" not in command or not option.startswith("loader."))
             small += () if "data=" in command or "experiment=" in command or "ckpt" in command else SMALL_PLATFORM
             small = () if "--" in command else small
+            if "-m" in words:
+                small += (f"sweeps.best_dir={workplace}/best/experiment",)
+            elif "experiment=best_" in command:
+                small = (f"hydra.searchpath=[file://{workplace}/best]",)
             words = [sys.executable, str(ROOT / "train.py"), *words[2:], *small]
         elif words[0] == "recsys":
             words = [sys.executable, "-m", "recsys.cli", *words[1:]]

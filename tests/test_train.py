@@ -41,6 +41,14 @@ def test_default_run_leaves_its_folder(train: Command, tmp_path: Path) -> None:
         assert (run / name).exists(), name
 
 
+def test_a_run_can_leave_the_test_set_alone(train: Command, tmp_path: Path) -> None:
+    done = train(*SMALL, "trainer.max_epochs=1", "evaluation.test=false", f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert "test" not in json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (tmp_path / "run" / "per_user.parquet").is_file()
+    assert not any((tmp_path / "run" / name).exists() for name in ("recommendations.parquet", "report.html", "bundle"))
+
+
 @pytest.mark.parametrize("model", ["hetero_sage", "popularity"])
 def test_other_models_run(train: Command, tmp_path: Path, model: str) -> None:
     options = [option for option in SMALL if model != "popularity" or not option.startswith("model.")]

@@ -1,44 +1,16 @@
-"""The plots of the run report, as SVG to put inline into the page; `recsys.evaluation.report` lays out the page.
+"""The plots of the run report; `recsys.evaluation.report` lays out the page."""
 
-Text and lines take their colours from the page (`currentColor`, `--line`), so the plots fit light and dark themes.
-"""
-
-import io
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_rgba
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-BLUE, ORANGE, TEAL, GREY = "#4a86e8", "#f0883e", "#2fa884", "#8b949e"
-_INK, _LINE = "#010203", "#040506"  # stand-ins, replaced by the page's colours
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _LINE,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-}
+from recsys.evaluation.svg import BLUE, GREY, ORANGE, STYLE, TEAL, svg
 
 
 def learning_curves(history: pd.DataFrame) -> str | None:
@@ -60,7 +32,7 @@ def learning_curves(history: pd.DataFrame) -> str | None:
         return None
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 2.4 * rows), layout="constrained")
         for place, names in enumerate(panels, start=1):
             axes = figure.add_subplot(rows, columns, place)
@@ -72,14 +44,14 @@ def learning_curves(history: pd.DataFrame) -> str | None:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if names is losses:
                 axes.legend()
-        return _svg(figure, "learning", "Learning curves")
+        return svg(figure, "learning", "Learning curves")
 
 
 def slice_bars(by_slice: Mapping[str, Mapping[str, float]], names: tuple[str, ...]) -> str:
     """A group of bars for each slice, a bar for each of up to three metrics."""
     slices = list(by_slice)
     height = 0.8 / len(names)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 0.9 + 0.55 * len(slices)), layout="constrained")
         axes = figure.add_subplot()
         for i, (name, colour) in enumerate(zip(names, (BLUE, TEAL, ORANGE), strict=False)):
@@ -91,7 +63,7 @@ def slice_bars(by_slice: Mapping[str, Mapping[str, float]], names: tuple[str, ..
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.08)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names), borderaxespad=0)
-        return _svg(figure, "slices", "Ranking metrics by slice")
+        return svg(figure, "slices", "Ranking metrics by slice")
 
 
 def calibration(label: np.ndarray, probability: np.ndarray) -> str:
@@ -102,7 +74,7 @@ def calibration(label: np.ndarray, probability: np.ndarray) -> str:
     filled = count > 0
     mean_probability = np.bincount(bin_of, probability, 10)[filled] / count[filled]
     mean_label = np.bincount(bin_of, label, 10)[filled] / count[filled]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.4, 4.4), layout="constrained")
         reliability, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         reliability.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="perfectly calibrated")
@@ -112,14 +84,14 @@ def calibration(label: np.ndarray, probability: np.ndarray) -> str:
         counts.bar(edges[:-1] + 0.05, count, 0.09, color=BLUE)
         counts.set(xlabel="predicted probability", ylabel="pairs")
         counts.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        return _svg(figure, "calibration", "Calibration of the predicted probability")
+        return svg(figure, "calibration", "Calibration of the predicted probability")
 
 
 def score_distribution(positive: np.ndarray, score: np.ndarray, is_probability: bool) -> str:
     """Histograms of positive and negative pairs, probabilities always over [0, 1]: a collapsed model is one spike."""
     low, high = (0.0, 1.0) if is_probability else (float(score.min()), float(score.max()))
     bins = np.linspace(low, high if high > low else low + 1, 41)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.4, 4.4), layout="constrained")
         axes = figure.add_subplot()
         for chosen, colour, name in ((~positive, ORANGE, "negatives"), (positive, BLUE, "positives")):
@@ -127,14 +99,33 @@ def score_distribution(positive: np.ndarray, score: np.ndarray, is_probability: 
             axes.hist(score[chosen], bins.tolist(), weights=share, label=name, **_filled(colour))
         axes.set(xlabel="predicted probability" if is_probability else "score", ylabel="share of pairs")
         axes.legend()
-        return _svg(figure, "scores", "Scores of positive and negative pairs")
+        return svg(figure, "scores", "Scores of positive and negative pairs")
+
+
+def confusion(positive: np.ndarray, predicted: np.ndarray) -> str:
+    """Confusion matrix of the pairs: how many there are of each kind, and which share of the actual kind that is."""
+    kinds = ("negative", "positive")
+    count = np.bincount(2 * positive.astype(int) + predicted.astype(int), minlength=4).reshape(2, 2)
+    share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.4, 4.4), layout="constrained")
+        axes = figure.add_subplot()
+        shades = LinearSegmentedColormap.from_list("share", [to_rgba(BLUE, 0.08), to_rgba(BLUE, 0.7)])
+        axes.pcolormesh(kinds, kinds, share, cmap=shades, vmin=0, vmax=1)
+        for actual, guess in np.ndindex(2, 2):
+            text = f"{count[actual, guess]:,}\n{share[actual, guess]:.1%}"
+            axes.text(guess, actual, text, ha="center", va="center", fontsize=13)
+        axes.grid(visible=False)
+        axes.invert_yaxis()
+        axes.set(xlabel="predicted", ylabel="actual", aspect="equal")
+        return svg(figure, "confusion", "Confusion matrix of the pairs")
 
 
 def popularity(recommended: np.ndarray, consumed: np.ndarray) -> str:
     """How many events the recommended and the consumed contents had; a value for each place or positive."""
     most = max(recommended.max(initial=1), consumed.max(initial=1))
     bins = np.unique(np.floor(np.geomspace(1, most + 2, 25)))  # whole numbers, so that no bin lies between two counts
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 2.9), layout="constrained")
         axes = figure.add_subplot()
         for events, colour, name in ((consumed, ORANGE, "consumed"), (recommended, BLUE, "recommended, top 10")):
@@ -143,28 +134,9 @@ def popularity(recommended: np.ndarray, consumed: np.ndarray) -> str:
         axes.set(xscale="log", xlabel="events of the content before the query time, plus 1", ylabel="share")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.legend()
-        return _svg(figure, "popularity", "Popularity of recommended and consumed contents")
+        return svg(figure, "popularity", "Popularity of recommended and consumed contents")
 
 
 def _filled(colour: str) -> dict[str, Any]:
     """The look of a histogram that shows another one behind it."""
     return {"histtype": "stepfilled", "facecolor": to_rgba(colour, 0.4), "edgecolor": colour, "linewidth": 1.4}
-
-
-def _svg(figure: Figure, name: str, title: str) -> str:
-    """The figure as an `<svg>` element that scales with the page and shares no id with another plot."""
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(
-            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
-    text = buffer.getvalue()
-    width, height = 72 * figure.get_size_inches()
-    body = text[text.index(">", text.index("<svg")) + 1 :]
-    body = re.sub(r"<defs>\s*<style.*?</defs>\s*", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", body)
-    body = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", body)
-    body = body.replace(_INK, "currentColor").replace(_LINE, "var(--line)")
-    head = f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{title}" '
-    return f'{head}style="max-width: {1.5 * width:.0f}px">{body.strip()}'

@@ -3,24 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from recsys.data.cleaning_report import CleaningReport
 from recsys.data.event_log import EventLog
 from recsys.evaluation import plots
+from recsys.evaluation.examples import example_users, minute
+from recsys.evaluation.page import write_page
 from recsys.evaluation.protocol import SHOWN, Evaluation
-from recsys.evaluation.run_folder import replacing
-from recsys.sources.base import TITLE
 
 COLLAPSED = 0.05  # a smaller spread of the probabilities says nothing about who likes what
-NUM_USERS, NUM_HISTORY = 10, 6  # how many example users the page shows, and how much of their history
 HEADLINES = (
     *("ndcg@10", "recall@10", "recall@20", "precision@10", "map@10", "mrr@10", "hit_rate@10"),
     *(f"{name}@{SHOWN}" for name in ("coverage", "novelty", "diversity", "gini")),
@@ -62,14 +59,13 @@ class ReportInputs:
 
 def write_report(path: Path, inputs: ReportInputs) -> Path:
     """Write the page to `path`."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "words": _words}
-    source = files("recsys.evaluation").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(
+    return write_page(
+        path,
+        "report.html.jinja",
         run=inputs,
         log=inputs.log,
-        at=_minute(inputs.log.boundaries.t_test),
-        span=(_minute(inputs.log.time[0]), _minute(inputs.log.time[-1])),
+        at=minute(inputs.log.boundaries.t_test),
+        span=(minute(inputs.log.time[0]), minute(inputs.log.time[-1])),
         sizes=_sizes(inputs.log),
         warnings=_warnings(inputs),
         figures=_figures(inputs.test),
@@ -78,11 +74,8 @@ def write_report(path: Path, inputs: ReportInputs) -> Path:
         slice_rows=[name for name in HEADLINES if name in inputs.test.metrics["all"]],
         plots={name: Markup(svg) for name, svg in _plots(inputs).items()},
         cleaning=inputs.cleaning.to_frame().to_dict("records"),
-        users=_example_users(inputs),
+        users=example_users(inputs.log, inputs.test, inputs.seed),
     )
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
 
 
 def _sizes(log: EventLog) -> dict[str, int]:
@@ -137,78 +130,17 @@ def _metric_rows(inputs: ReportInputs, names: tuple[str, ...]) -> list[dict[str,
 def _plots(inputs: ReportInputs) -> dict[str, str]:
     """Name -> SVG of the plots that the run has data for."""
     test, log = inputs.test, inputs.log
-    score = "probability" if test.gives_logits else "score"
+    judged = test.pairs["probability" if test.gives_logits else "score"].to_numpy()
     positive = test.pairs["positive"].to_numpy()
     past = np.bincount(log.content[: log.count_before(log.boundaries.t_test)], minlength=len(log.contents))
     shown = test.recommendations.loc[test.recommendations["rank"] <= SHOWN, "content"]
     drawn = {
         "slices": plots.slice_bars(test.metrics, ("ndcg@10", "recall@20")),
-        "scores": plots.score_distribution(positive, test.pairs[score].to_numpy(), test.gives_logits),
+        "scores": plots.score_distribution(positive, judged, test.gives_logits),
+        "confusion": plots.confusion(positive, judged >= test.threshold),
         "popularity": plots.popularity(past[shown], past[test.pairs.loc[positive, "content"]]),
     }
     if test.gives_logits:
         drawn["calibration"] = plots.calibration(test.pairs["label"].to_numpy(), test.pairs["probability"].to_numpy())
     curves = None if inputs.history is None else plots.learning_curves(inputs.history)
     return drawn if curves is None else drawn | {"learning": curves}
-
-
-def _example_users(inputs: ReportInputs) -> list[dict[str, Any]]:
-    """Some users, half of them cold where there are as many, with history, recommendations and hits."""
-    log, test = inputs.log, inputs.test
-    rng = np.random.default_rng(inputs.seed)
-    cold = test.per_user["cold"].to_numpy()
-    cold_rows, warm_rows = (rng.permutation(np.flatnonzero(kind)) for kind in (cold, ~cold))
-    num_cold = min(len(cold_rows), max(NUM_USERS // 2, NUM_USERS - len(warm_rows)))
-    chosen = np.concatenate([warm_rows[: NUM_USERS - num_cold], cold_rows[:num_cold]])
-    recommended = test.recommendations.loc[test.recommendations["rank"] <= SHOWN, ["user", "content"]].to_numpy()
-    positives = test.pairs.loc[test.pairs["positive"], ["user", "content"]].to_numpy()
-    examples = []
-    for row in chosen:
-        user = int(test.per_user["user"].iloc[row])
-        met = set(positives[positives[:, 0] == user, 1])
-        examples.append(
-            {
-                "id": log.users.ids[user],
-                "cold": bool(cold[row]),
-                "positives": int(test.per_user["positives"].iloc[row]),
-                "ndcg": float(test.per_user["ndcg@10"].iloc[row]),
-                "history": _history(log, user),
-                "recommended": [
-                    {"title": _title(log, content), "hit": content in met}
-                    for content in recommended[recommended[:, 0] == user, 1]
-                ],
-            }
-        )
-    return examples
-
-
-def _history(log: EventLog, user: int) -> list[dict[str, str]]:
-    """The user's last events before the test period, latest first."""
-    past = log.count_before(log.boundaries.t_test)
-    events = np.flatnonzero(log.user[:past] == user)[: -NUM_HISTORY - 1 : -1]
-    return [
-        {"title": _title(log, log.content[e]), "type": log.types[log.type[e]], "time": _minute(log.time[e])}
-        for e in events
-    ]
-
-
-def _title(log: EventLog, content: int) -> str:
-    """The content's title, or its id where it has none."""
-    title = log.contents.attributes[TITLE].iloc[content] if TITLE in log.contents.attributes else None
-    return str(log.contents.ids[content] if title is None or pd.isna(title) or not str(title).strip() else title)
-
-
-def _minute(time: int) -> str:
-    """Time (ns) as a date with minutes, UTC."""
-    return pd.Timestamp(int(time), unit="ns").strftime("%Y-%m-%d %H:%M")
-
-
-def _number(value: float | None) -> str:
-    """Counts with thousands separators, other values with four decimals, a dash for none."""
-    if value is None:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -1,23 +1,25 @@
-"""Writes `metrics.json` and `recommendations.parquet` into a run's folder; `recsys.evaluation.report` the page."""
+"""Writes and reads the tables and figures in a run's folder; `recsys.evaluation.report` writes the page."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recsys.data.event_log import EventLog
-from recsys.evaluation.protocol import Metrics
+from recsys.files import replacing
 from recsys.sources.base import CONTENT, USER
+
+if TYPE_CHECKING:  # reading what runs left behind takes no torch, which takes seconds to import
+    from recsys.data.event_log import EventLog
+    from recsys.evaluation.protocol import Evaluation, Metrics
 
 
 def write_metrics(
     directory: Path,
     *,
-    validation: Metrics,
-    test: Metrics,
+    validation: "Metrics",
+    test: "Metrics | None" = None,
     threshold: float,
     seed: int,
     extra: Mapping[str, Any] | None = None,
@@ -27,7 +29,7 @@ def write_metrics(
     Args:
         directory: the run's folder.
         validation: metrics of the run's model, by slice.
-        test: likewise.
+        test: likewise; None, and absent from the file, for a run that left the test set alone.
         threshold: the one that validation has chosen and test was measured with.
         seed: of the run.
         extra: further keys with plain values, such as what other scorers reach.
@@ -35,7 +37,9 @@ def write_metrics(
     Raises:
         ValueError: if a number is not finite, or `extra` repeats one of the keys.
     """
-    content = {"validation": validation, "test": test, "threshold": threshold, "seed": seed}
+    content: dict[str, Any] = {"validation": validation, "threshold": threshold, "seed": seed}
+    if test is not None:
+        content["test"] = test
     if repeated := content.keys() & (extra or {}).keys():
         raise ValueError(f"extra repeats {sorted(repeated)}")
     content |= extra or {}
@@ -45,7 +49,26 @@ def write_metrics(
     return path
 
 
-def write_recommendations(directory: Path, log: EventLog, recommendations: pd.DataFrame) -> Path:
+def write_per_user(directory: Path, log: "EventLog", validation: "Evaluation") -> Path:
+    """Write `per_user.parquet`: `user_id` (original id), `cold`, `positives` and the user's metrics on validation.
+
+    Runs on the same log have the same users in it, so that two models can be compared user by user.
+
+    Args:
+        directory: the run's folder.
+        log: whose rows `validation` speaks of.
+        validation: of the run's model.
+    """
+    path = directory / "per_user.parquet"
+    users = validation.per_user
+    with replacing(path) as temporary:
+        users.drop(columns="user").assign(**{USER: log.users.ids[users["user"].to_numpy()]}).to_parquet(
+            temporary, index=False
+        )
+    return path
+
+
+def write_recommendations(directory: Path, log: "EventLog", recommendations: pd.DataFrame) -> Path:
     """Write `recommendations.parquet`: `user_id, content_id` (original ids), `rank` from 1, `score`.
 
     Args:
@@ -66,13 +89,14 @@ def write_recommendations(directory: Path, log: EventLog, recommendations: pd.Da
     return path
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it takes the place of `path` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def learning_curves(run_dir: Path) -> pd.DataFrame | None:
+    """What the csv logger wrote, over all sittings of a resumed run; None for a model without epochs."""
+    versions = sorted(run_dir.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name[8:]))
+    sittings = [sitting for sitting in map(pd.read_csv, versions) if "epoch" in sitting]
+    if not sittings:
+        return None
+    starts = [sitting["epoch"].min() for sitting in sittings[1:]] + [float("inf")]
+    # An epoch that a kill cut short was trained again by the next sitting, whose rows count.
+    kept = [sitting[sitting["epoch"] < start] for sitting, start in zip(sittings, starts, strict=True)]
+    curves: pd.DataFrame = pd.concat(kept, ignore_index=True)
+    return curves

@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 
 from recsys.data.event_log import EventLog, NodeTable
-from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
 from recsys.graph.values import ValueScale
 
@@ -27,14 +26,11 @@ class Counters:
     Args:
         log: the event log.
         windows: ascending shares in (0, 1]; window w is the last max(1, floor(w n)) of the n events so far.
-
-    Raises:
-        UserError: if the windows are not ascending shares.
     """
 
     def __init__(self, log: EventLog, windows: Sequence[float]) -> None:
         self._log = log
-        self._windows = checked_windows(windows)
+        self._windows = tuple(windows)
         self._values = ValueScale(log)
 
     def before(self, t: int) -> dict[str, Columns]:
@@ -118,14 +114,6 @@ class Counters:
         last = np.full(num_nodes, t - span)
         last[node] = time  # of repeated indices numpy keeps the last, and events are in time order
         return float(np.log1p(AGE_RESOLUTION)) - log_age(last, t, span)
-
-
-def checked_windows(windows: Sequence[float]) -> tuple[float, ...]:
-    """The windows as floats; raises `UserError` unless they are ascending shares in (0, 1]."""
-    numbers = all(isinstance(w, (int, float)) and 0 < w <= 1 for w in windows)
-    if not windows or not numbers or list(windows) != sorted(set(windows)):
-        raise UserError(f"graph.windows must be ascending shares of the last events in (0, 1], not {list(windows)}.")
-    return tuple(float(w) for w in windows)
 
 
 def window_size(num_events: int, share: float) -> int:

@@ -17,11 +17,16 @@ class LogEdges:
 
     A log without any creator (tag) before t_val has no created_by (has_tag) edges at any time.
 
+    Args:
+        log: the event log.
+        creators: whether there are created_by edges.
+        tags: whether there are has_tag edges.
+
     Attributes:
         edge_types: the edge types, the same at every time.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, *, creators: bool = True, tags: bool = True) -> None:
         self._log = log
         self._of_events: dict[EdgeType, _EventEdges] = {}
         weight = (log.weight / log.max_weight).astype(np.float32)
@@ -32,11 +37,11 @@ class LogEdges:
             self._of_events[reverse(event_edge(name))] = _EventEdges(content, user, time, weight[event])
         self._of_contents: dict[EdgeType, _ContentEdges] = {}
         t_val = log.boundaries.t_val
-        if log.creators.count_before(t_val):
+        if creators and log.creators.count_before(t_val):
             made = np.flatnonzero(log.creator_of >= 0)
             self._of_contents[CREATED_BY] = _ContentEdges(made, log.creator_of[made], content=made)
             self._of_contents[reverse(CREATED_BY)] = _ContentEdges(log.creator_of[made], made, content=made)
-        if log.tags.count_before(t_val):
+        if tags and log.tags.count_before(t_val):
             tagged, tag = log.content_tags
             self._of_contents[HAS_TAG] = _ContentEdges(tagged, tag, content=tagged)
             self._of_contents[reverse(HAS_TAG)] = _ContentEdges(tag, tagged, content=tagged)

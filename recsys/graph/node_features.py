@@ -66,25 +66,29 @@ class NodeFeatures:
     `x` holds the encoded numbers, then z-scores, over the nodes that exist at that time, of the counters (see
     `Counters`) and of the ages of time attributes, and last for users the flag `cold`, 0 or 1. `x_cat` holds the
     encoded categories; a tag's are its kind and its own place among the tags known before t_val. Creators have no
-    identity, so that a new one is seen like the others.
+    identity, so that a new one is seen like the others. Without time features, `x` is the encoded numbers alone.
 
     Args:
         log: the event log.
         encoders: encoders of the users' and contents' attributes.
         windows: ascending shares of the last events in which events are counted.
+        time_features: whether `x` has what depends on the time: counters, ages and the flag `cold`.
 
     Attributes:
         number_names: node type -> names of the columns of `x`.
         cardinalities: node type -> sizes of the vocabularies behind the columns of `x_cat`, unknown included.
-        windows: as given.
+        windows: as given; None without time features.
     """
 
-    def __init__(self, log: EventLog, encoders: FeatureEncoders, windows: Sequence[float]) -> None:
+    def __init__(
+        self, log: EventLog, encoders: FeatureEncoders, windows: Sequence[float], *, time_features: bool = True
+    ) -> None:
         self._log = log
-        self.windows = tuple(windows)
-        self._counters = Counters(log, windows)
+        self.windows = tuple(windows) if time_features else None
+        self._counters = Counters(log, windows) if time_features else None
         self._user, self._content = encoders.user.encode(log.users), encoders.content.encode(log.contents)
         self._time_names = {USER: encoders.user.time_names, CONTENT: encoders.content.time_names}
+        self._nodes = {USER: log.users, CONTENT: log.contents, CREATOR: log.creators, TAG: log.tags}
         self._tag_categories = _tag_categories(log)
         self.cardinalities: dict[str, tuple[int, ...]] = {
             USER: tuple(encoders.user.cardinalities),
@@ -94,7 +98,7 @@ class NodeFeatures:
         }
         columns = self._columns(log.boundaries.t_val)  # their names are the same at any time
         self.number_names: dict[str, tuple[str, ...]] = {
-            USER: (*_attribute_names(encoders.user.number_names), *columns[USER], "cold"),
+            USER: (*_attribute_names(encoders.user.number_names), *columns[USER], *(["cold"] if time_features else [])),
             CONTENT: (*_attribute_names(encoders.content.number_names), *columns[CONTENT]),
             CREATOR: tuple(columns[CREATOR]),
             TAG: tuple(columns[TAG]),
@@ -102,22 +106,21 @@ class NodeFeatures:
 
     def before(self, t: int) -> FeaturesBefore:
         """Features of all nodes that exist before `t` (ns), from events strictly before `t`."""
-        raw = {node_type: np.column_stack(list(columns.values())) for node_type, columns in self._columns(t).items()}
-        num_users, num_contents, num_creators, num_tags = (len(raw[kind]) for kind in (USER, CONTENT, CREATOR, TAG))
+        raw = self._raw(t)
+        count = {node_type: len(columns) for node_type, columns in raw.items()}
         scaling = {node_type: Scaling.fit(columns) for node_type, columns in raw.items()}
         scaled = {node_type: scaling[node_type].apply(columns) for node_type, columns in raw.items()}
-        cold = np.bincount(self._log.user[: self._log.count_before(t)], minlength=num_users) == 0
         numbers = {
-            USER: np.column_stack([self._user.numbers[:num_users], scaled[USER], cold.astype(np.float32)]),
-            CONTENT: np.column_stack([self._content.numbers[:num_contents], scaled[CONTENT]]),
+            USER: np.column_stack([self._user.numbers[: count[USER]], scaled[USER], self._cold(t, count[USER])]),
+            CONTENT: np.column_stack([self._content.numbers[: count[CONTENT]], scaled[CONTENT]]),
             CREATOR: scaled[CREATOR],
             TAG: scaled[TAG],
         }
         categories = {
-            USER: self._user.categories[:num_users],
-            CONTENT: self._content.categories[:num_contents],
-            CREATOR: np.zeros((num_creators, 0), dtype=np.int64),
-            TAG: self._tag_categories[:num_tags],
+            USER: self._user.categories[: count[USER]],
+            CONTENT: self._content.categories[: count[CONTENT]],
+            CREATOR: np.zeros((count[CREATOR], 0), dtype=np.int64),
+            TAG: self._tag_categories[: count[TAG]],
         }
         return FeaturesBefore(_tensors(numbers), _tensors(categories), scaling[USER])
 
@@ -129,12 +132,21 @@ class NodeFeatures:
             t: the query time, ns.
             scaling: `user_scaling` of `before(t)`.
         """
-        ages = _attribute_ages(self._time_names[USER], self._user.times[users], t, span_before(self._log, t))
-        raw = np.zeros((len(users), len(scaling.mean)))
-        raw[:, raw.shape[1] - len(ages) :] = np.reshape(list(ages.values()), (len(ages), len(users))).T
-        cold = np.ones(len(users), dtype=np.float32)
-        x = np.column_stack([self._user.numbers[users], scaling.apply(raw), cold])
-        return torch.from_numpy(x), torch.from_numpy(self._user.categories[users])
+        x, x_cat = self._user.numbers[users], self._user.categories[users]
+        if self._counters is not None:
+            ages = _attribute_ages(self._time_names[USER], self._user.times[users], t, span_before(self._log, t))
+            raw = np.zeros((len(users), len(scaling.mean)))
+            raw[:, raw.shape[1] - len(ages) :] = np.reshape(list(ages.values()), (len(ages), len(users))).T
+            x = np.column_stack([x, scaling.apply(raw), np.ones(len(users), dtype=np.float32)])
+        return torch.from_numpy(x), torch.from_numpy(x_cat)
+
+    def _cold(self, t: int, num_users: int) -> np.ndarray:
+        """Whether each user has no event before `t`, float32 [num_users, 1]; [num_users, 0] without time features."""
+        if self._counters is None:
+            return np.empty((num_users, 0), dtype=np.float32)
+        num_events = np.bincount(self._log.user[: self._log.count_before(t)], minlength=num_users)
+        cold: np.ndarray = (num_events == 0).astype(np.float32)[:, None]
+        return cold
 
     def attributes(self, node_type: str) -> EncodedAttributes:
         """Encoded attributes of every node of a type."""
@@ -146,16 +158,22 @@ class NodeFeatures:
 
     def scaling(self, t: int) -> dict[str, Scaling]:
         """Scaling of the counters and ages as of `t` (ns), node type -> scaling."""
-        return {kind: Scaling.fit(np.column_stack(list(of.values()))) for kind, of in self._columns(t).items()}
+        return {kind: Scaling.fit(raw) for kind, raw in self._raw(t).items()}
+
+    def _raw(self, t: int) -> dict[str, np.ndarray]:
+        """The columns of each node type side by side, float64 [num_nodes, columns], also where there is no column."""
+        return {
+            node_type: np.column_stack([np.empty((self._nodes[node_type].count_before(t), 0)), *columns.values()])
+            for node_type, columns in self._columns(t).items()
+        }
 
     def _columns(self, t: int) -> dict[str, Columns]:
         """Raw counters, followed by ages of the attributes, node type -> name -> float64 [num_nodes]."""
+        if self._counters is None:
+            return {node_type: {} for node_type in self._nodes}
         columns, span = self._counters.before(t), span_before(self._log, t)
-        for node_type, encoded, nodes in (
-            (USER, self._user, self._log.users),
-            (CONTENT, self._content, self._log.contents),
-        ):
-            times = encoded.times[: nodes.count_before(t)]
+        for node_type, encoded in ((USER, self._user), (CONTENT, self._content)):
+            times = encoded.times[: self._nodes[node_type].count_before(t)]
             columns[node_type] |= _attribute_ages(self._time_names[node_type], times, t, span)
         return columns
 

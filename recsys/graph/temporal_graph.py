@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,38 +12,12 @@ from torch_geometric.data.storage import EdgeStorage
 
 from recsys.data.event_log import NEVER, EventLog
 from recsys.data.features import FeatureEncoders
-from recsys.errors import UserError
 from recsys.graph.edges import LogEdges
 from recsys.graph.node_features import FeaturesBefore, NodeFeatures, Scaling
 from recsys.graph.schema import CONTENT, CREATOR, SIMILAR, TAG, USER, GraphSchema
+from recsys.graph.settings import GraphSettings
 from recsys.graph.similarity import profiles, similar_pairs
 from recsys.graph.timed_features import TimedFeatures
-
-
-@dataclass(frozen=True)
-class SimilaritySettings:
-    """Which similarity edges the graph has (report, section III.B).
-
-    Attributes:
-        k: most neighbours of a node.
-        threshold: least cosine of the features, in (0, 1].
-        users: whether similar users are linked.
-        contents: whether similar contents are linked.
-    """
-
-    k: int = 10
-    threshold: float = 0.5
-    users: bool = True
-    contents: bool = True
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 1:
-            raise UserError(
-                f"graph.similarity.k must be a whole number of at least 1, not {self.k}: "
-                "users=false and contents=false switch similarity off."
-            )
-        if not isinstance(self.threshold, (int, float)) or not 0 < self.threshold <= 1:
-            raise UserError(f"graph.similarity.threshold must be a cosine in (0, 1], not {self.threshold}.")
 
 
 class TemporalGraph:
@@ -53,14 +26,11 @@ class TemporalGraph:
     Args:
         log: the event log.
         encoders: encoders of the users' and contents' attributes, fitted before t_val.
-        windows: ascending shares of the last events in which events are counted.
-        similarity: which similarity edges there are.
+        settings: what it consists of besides users, contents and events; the defaults if None.
         cache_size: how many of the latest snapshots are kept in memory, since loaders ask for the same times again.
 
-    Raises:
-        UserError: if the windows are not ascending shares.
-
     Attributes:
+        settings: as given.
         schema: names and widths of everything in a snapshot.
         number_names: node type -> names of the columns of `x`.
     """
@@ -69,16 +39,15 @@ class TemporalGraph:
         self,
         log: EventLog,
         encoders: FeatureEncoders,
+        settings: GraphSettings | None = None,
         *,
-        windows: Sequence[float] = (0.01, 0.05, 0.2, 1.0),
-        similarity: SimilaritySettings | None = None,
         cache_size: int = 16,
     ) -> None:
         self.log = log
-        self._features = NodeFeatures(log, encoders, windows)
-        self._edges = LogEdges(log)
-        self._settings = similarity or SimilaritySettings()
-        wanted = {USER: self._settings.users, CONTENT: self._settings.contents}
+        self.settings = settings = settings or GraphSettings()
+        self._features = NodeFeatures(log, encoders, settings.windows, time_features=settings.time_features)
+        self._edges = LogEdges(log, creators=settings.creators, tags=settings.tags)
+        wanted = {USER: settings.similarity.users, CONTENT: settings.similarity.contents}
         self._similar = tuple(node_type for node_type, linked in wanted.items() if linked)
         self._cache: OrderedDict[int, tuple[HeteroData, Scaling]] = OrderedDict()
         self._cache_size = cache_size
@@ -190,7 +159,7 @@ class TemporalGraph:
             num_events = np.bincount(self.log.user[: self.log.count_before(t)], minlength=len(x))
             compared = torch.from_numpy(np.flatnonzero(num_events))
         profile = profiles(x[compared], x_cat[compared], self.schema.categories[node_type])
-        edge_index, cosine = similar_pairs(profile, self._settings.k, self._settings.threshold)
+        edge_index, cosine = similar_pairs(profile, self.settings.similarity.k, self.settings.similarity.threshold)
         return {"edge_index": compared[edge_index], "edge_attr": cosine[:, None]}
 
     def _make_schema(self) -> GraphSchema:
@@ -198,8 +167,11 @@ class TemporalGraph:
         present = [USER, CONTENT]
         present += [
             node_type
-            for node_type, nodes in ((CREATOR, self.log.creators), (TAG, self.log.tags))
-            if nodes.count_before(t_val)
+            for node_type, wanted, nodes in (
+                (CREATOR, self.settings.creators, self.log.creators),
+                (TAG, self.settings.tags, self.log.tags),
+            )
+            if wanted and nodes.count_before(t_val)
         ]
         return GraphSchema(
             numbers={node_type: len(self._features.number_names[node_type]) for node_type in present},

@@ -31,7 +31,8 @@ class TimedFeatures:
     def __init__(self, log: EventLog, features: NodeFeatures, times: np.ndarray) -> None:
         self._attributes = {node_type: features.attributes(node_type) for node_type in features.number_names}
         time_attributes = {node_type: self._attributes[node_type].times for node_type in (USER, CONTENT)}
-        self._counters = TimedCounters(log, features.windows, time_attributes)
+        windows = features.windows
+        self._counters = None if windows is None else TimedCounters(log, windows, time_attributes)
         self._times = times
         scalings = [features.scaling(int(t)) for t in times]
         self._scale = {
@@ -54,16 +55,19 @@ class TimedFeatures:
             Node type -> `x` float32 [P, numbers] and `x_cat` int64 [P, vocabularies].
         """
         version = np.maximum(np.searchsorted(self._times, times, side="right") - 1, 0)
-        moments = self._counters.moments(times, version)
+        moments = None if self._counters is None else self._counters.moments(times, version)
         return {node_type: self._of_type(node_type, *pair, moments) for node_type, pair in rows.items()}
 
     def _of_type(
-        self, node_type: str, node: np.ndarray, at: np.ndarray, moments: kernel.Moments
+        self, node_type: str, node: np.ndarray, at: np.ndarray, moments: kernel.Moments | None
     ) -> tuple[Tensor, Tensor]:
         numbers, scale = self._attributes[node_type].numbers, self._scale[node_type]
+        categories = torch.from_numpy(self._attributes[node_type].categories[node])
+        if self._counters is None or moments is None:  # without time features
+            return torch.from_numpy(numbers[node]), categories
         width = numbers.shape[1]
         x = np.empty((len(node), width + scale.mean.shape[1] + (node_type == USER)), dtype=np.float32)
         if width:
             x[:, :width] = numbers[node]
         self._counters.write(node_type, node, at, moments=moments, scale=scale, out=x[:, width:])
-        return torch.from_numpy(x), torch.from_numpy(self._attributes[node_type].categories[node])
+        return torch.from_numpy(x), categories

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.data.event_log import EventLog
 from recsys.errors import UserError
-from recsys.loading.seeds import is_in
+from recsys.loading.seeds import place_in
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +107,6 @@ class EventSeeds:
     def comes_by(self, user: np.ndarray, content: np.ndarray, until: np.ndarray) -> np.ndarray:
         """Whether pairs have a target event in training up to and including a time (ns); all arguments broadcast."""
         keys = user * len(self._log.contents) + content
-        place = np.minimum(np.searchsorted(self._pairs, keys), len(self._pairs) - 1)
-        comes: np.ndarray = is_in(keys, self._pairs) & (self._first_time[place] <= until)
+        place = place_in(keys, self._pairs)
+        comes: np.ndarray = (place >= 0) & (self._first_time[place] <= until)
         return comes

@@ -1,7 +1,8 @@
-"""What snapshot training asks the model to predict: the windows of the training period and their seed edges.
+"""What training asks the model to predict: windows of the training period and their seed edges.
 
-Each window repeats the situation of evaluation at an earlier time: a query time t, what exists at t, and the new
-pairs that come after it. `recsys.loading.snapshot_loader` makes batches of them.
+Each window of snapshot training repeats the situation of evaluation at an earlier time: a query time t, what exists at
+t, and the new pairs that come after it. Static training knows one window only, whose pairs lie before its time.
+`recsys.loading.snapshot_loader` and `static_loader` make batches of them.
 """
 
 import logging
@@ -39,10 +40,14 @@ class Window:
     def __len__(self) -> int:
         return len(self.user)
 
-    def has_pair(self, user: np.ndarray, content: np.ndarray) -> np.ndarray:
-        """Whether each (user, content) pair is a seed of this window; contents exist at `time`; both broadcast."""
-        keys = self.user * self.num_contents + self.content
-        return is_in(user * self.num_contents + content, keys)
+    @property
+    def newcomers(self) -> np.ndarray:
+        """Users of seeds who do not exist yet at `time`, rows in the log, ascending, int64."""
+        return np.unique(self.user[self.user >= self.num_users])
+
+    def place_of(self, user: np.ndarray, content: np.ndarray) -> np.ndarray:
+        """Place of each (user, content) pair among the seeds, -1 for none; contents exist at `time`; both broadcast."""
+        return place_in(user * self.num_contents + content, self.user * self.num_contents + self.content)
 
 
 def training_windows(
@@ -87,6 +92,35 @@ def training_windows(
     return windows
 
 
+def training_pairs(log: EventLog, index: InteractionIndex) -> Window:
+    """All (user, content) pairs with a target event in the training period [first event, t_val): one window at t_val.
+
+    Raises:
+        UserError: if there is none whose user has a content left as a negative.
+    """
+    t_val = log.boundaries.t_val
+    num_contents = log.contents.count_before(t_val)
+    user, content, label, _ = _pairs(log, np.flatnonzero(log.is_target[: log.count_before(t_val)]))
+    users, place = np.unique(user, return_inverse=True)
+    # The pairs are part of their users' histories.
+    able = np.bincount(index.history(users, t_val)[0], minlength=len(users))[place] < num_contents
+    if not able.any():
+        raise UserError(
+            f"The training period of {log.name!r} has no pair to learn from: before validation, no user with a target "
+            "event has a content left as a negative; choose other target events (data.target) or a larger "
+            "data.train_share."
+        )
+    logger.info("%d training pairs; %d of users with no content left as a negative.", able.sum(), (~able).sum())
+    return Window(
+        time=t_val,
+        num_contents=num_contents,
+        num_users=log.users.count_before(t_val),
+        user=user[able],
+        content=content[able],
+        label=label[able],
+    )
+
+
 def cut_times(log: EventLog, snapshots: int, start_share: float) -> np.ndarray:
     """Distinct times at equal numbers of events between `start_share` of the training events and t_val; ns, [K].
 
@@ -116,12 +150,7 @@ def _window(log: EventLog, index: InteractionIndex, t: int, stop: int, dropped: 
     dropped["of pairs met before their window"] += int(np.count_nonzero(met))
     event = event[~met]
 
-    _, first, pair = np.unique(
-        log.user[event] * num_contents + log.content[event], return_index=True, return_inverse=True
-    )
-    user, content = log.user[event[first]], log.content[event[first]]
-    label = np.zeros(len(first), dtype=np.float32)
-    np.maximum.at(label, pair, log.label[event])
+    user, content, label, pair = _pairs(log, event)
     able = _num_negatives(index, user, num_contents, t) > 0
     dropped["of users with no content left as a negative"] += int(np.count_nonzero(~able[pair]))
     dropped["that repeat a pair of their window"] += int(np.count_nonzero(able[pair]) - np.count_nonzero(able))
@@ -133,6 +162,15 @@ def _window(log: EventLog, index: InteractionIndex, t: int, stop: int, dropped: 
         content=content[able],
         label=label[able],
     )
+
+
+def _pairs(log: EventLog, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct (user, content) pairs of events, sorted: user, content, largest label, and the pair of each event."""
+    keys, pair = np.unique(log.user[event] * len(log.contents) + log.content[event], return_inverse=True)
+    label = np.zeros(len(keys), dtype=np.float32)
+    np.maximum.at(label, pair, log.label[event])
+    user, content = np.divmod(keys, len(log.contents))
+    return user, content, label, pair
 
 
 def _num_negatives(index: InteractionIndex, user: np.ndarray, num_contents: int, t: int) -> np.ndarray:
@@ -163,12 +201,12 @@ class ContentMoods:
 
     def carries(self, mood: np.ndarray, content: np.ndarray) -> np.ndarray:
         """Whether each content carries each mood; both arguments broadcast."""
-        return is_in(content * self._num_moods + mood, self._keys)
+        return place_in(content * self._num_moods + mood, self._keys) >= 0
 
 
-def is_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
-    """Whether each key is among the ascending ones."""
+def place_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """Place of each key among the ascending ones, -1 where it is none of them; int64 of the keys' shape."""
     if not len(ascending):
-        return np.zeros(keys.shape, dtype=bool)
-    found: np.ndarray = ascending[np.minimum(np.searchsorted(ascending, keys), len(ascending) - 1)] == keys
-    return found
+        return np.full(keys.shape, -1)
+    place = np.minimum(np.searchsorted(ascending, keys), len(ascending) - 1)
+    return np.where(ascending[place] == keys, place, -1)

@@ -1,35 +1,24 @@
 """The snapshot loader: one message graph at each of K training times, with the new pairs that follow as seeds.
 
-`recsys.loading.seeds` finds the seeds, `recsys.loading.negatives` draws what they are set against.
+`recsys.loading.window_loader` turns the seeds into batches; the control without snapshots is in `static_loader`.
 """
 
-import logging
-from collections.abc import Iterable
 from math import ceil
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
+from torch_geometric.data import HeteroData
 
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
 from recsys.graph.temporal_graph import TemporalGraph
-from recsys.loading.batch import LinkBatch
-from recsys.loading.negatives import NegativeRequest, Negatives, NegativeSampler
-from recsys.loading.seeds import ContentMoods, Window, training_windows
-
-logger = logging.getLogger(__name__)
-
-# Independent streams of random numbers under one seed.
-_ORDER, _SPLIT, _NEGATIVES, _MOOD_NEGATIVES = range(4)
+from recsys.loading.negatives import NegativeSampler
+from recsys.loading.seeds import Window, training_windows
+from recsys.loading.window_loader import WindowLoader
 
 
-class SnapshotLoader:
+class SnapshotLoader(WindowLoader):
     """Batches in the very situation of evaluation, at earlier times (see `training_windows`).
-
-    A batch is a pure function of (seed, epoch, place in the epoch): it depends neither on earlier batches nor on the
-    number of workers.
 
     Args:
         log: the event log.
@@ -61,110 +50,17 @@ class SnapshotLoader:
     ) -> None:
         if max_seeds is not None and max_seeds < 1:
             raise UserError(f"loader.max_seeds is {max_seeds}: it must be 1 or more, or null for no limit.")
-        if num_workers < 0:
-            raise UserError(f"loader.num_workers is {num_workers}: it must be 0 or more.")
-        self._log = log
+        windows = training_windows(log, index, snapshots=snapshots, start_share=start_share)
+        super().__init__(
+            log=log,
+            index=index,
+            negatives=negatives,
+            seed=seed,
+            windows=windows,
+            num_parts=[1 if max_seeds is None else ceil(len(window) / max_seeds) for window in windows],
+            num_workers=num_workers,
+        )
         self._graph = graph
-        self._index = index
-        self._sampler = negatives
-        self._seed = seed
-        self._num_workers = num_workers
-        self._moods = ContentMoods(log)
-        self._windows = training_windows(log, index, snapshots=snapshots, start_share=start_share)
-        parts = [1 if max_seeds is None else ceil(len(window) / max_seeds) for window in self._windows]
-        # Every step of an epoch as (window, part of the window, number of its parts).
-        self._steps = [(k, part, count) for k, count in enumerate(parts) for part in range(count)]
 
-    def __len__(self) -> int:
-        """Number of batches of every epoch."""
-        return len(self._steps)
-
-    def batches(self, epoch: int) -> Iterable[LinkBatch]:
-        """The batches of one epoch, in an order shuffled by (seed, epoch)."""
-        # With a generator of its own the DataLoader leaves the global random state, hence dropout, alone.
-        return DataLoader(
-            _Epoch(self, epoch), batch_size=None, num_workers=self._num_workers, generator=torch.Generator()
-        )
-
-    def batch(self, epoch: int, place: int) -> LinkBatch:
-        """The batch at `place`, from 0, of an epoch."""
-        step = int(self._rng(_ORDER, epoch).permutation(len(self._steps))[place])
-        k, part, num_parts = self._steps[step]
-        window = self._windows[k]
-        chosen = np.arange(len(window))
-        if num_parts > 1:
-            chosen = np.sort(np.array_split(self._rng(_SPLIT, epoch, k).permutation(chosen), num_parts)[part])
-
-        seeds = self._seed_negatives(window, chosen, self._rng(_NEGATIVES, epoch, k, part))
-        row, mood = self._moods.of(window.content[chosen])
-        row = chosen[row]
-        mood_seeds = self._mood_negatives(window, row, mood, self._rng(_MOOD_NEGATIVES, epoch, k, part))
-        if epoch == 0 and len(mood_seeds.row) < len(mood):
-            logger.info(
-                "Left out %d of %d mood seeds of a batch: every content that exists is a positive of their mood.",
-                len(mood) - len(mood_seeds.row),
-                len(mood),
-            )
-        chosen, row, mood = chosen[seeds.row], row[mood_seeds.row], mood[mood_seeds.row]
-        newcomers = np.unique(window.user[window.user >= window.num_users])
-        user = window.user[chosen]
-        node = np.where(user < window.num_users, user, window.num_users + np.searchsorted(newcomers, user))
-        return LinkBatch(
-            graph=self._graph.snapshot(window.time, newcomers=newcomers),
-            user=torch.from_numpy(node),
-            content=torch.from_numpy(np.column_stack([window.content[chosen], seeds.content])),
-            label=torch.from_numpy(window.label[chosen]),
-            log_q=torch.from_numpy(seeds.log_q),
-            mood=torch.from_numpy(mood),
-            mood_content=torch.from_numpy(np.column_stack([window.content[row], mood_seeds.content])),
-            mood_label=torch.from_numpy(window.label[row]),
-            mood_log_q=torch.from_numpy(mood_seeds.log_q),
-            time=torch.full((len(chosen),), window.time),
-            keep=seeds.keep,
-        )
-
-    def _seed_negatives(self, window: Window, chosen: np.ndarray, rng: np.random.Generator) -> Negatives:
-        """Negatives of the chosen seeds: contents the user had not met, nor meets as a target in the window."""
-        user = window.user[chosen]
-
-        def is_forbidden(row: np.ndarray, content: np.ndarray) -> np.ndarray:
-            met = self._index.seen_before(user[row], content, window.time)
-            forbidden: np.ndarray = met | window.has_pair(user[row], content)
-            return forbidden
-
-        time = np.full(len(chosen), window.time)
-        return self._sampler.sample(NegativeRequest(self._log, window.content[chosen], time, is_forbidden), rng)
-
-    def _mood_negatives(self, window: Window, row: np.ndarray, mood: np.ndarray, rng: np.random.Generator) -> Negatives:
-        """Negatives of the mood seeds: contents that are no positive of the mood in the window.
-
-        Others that carry the mood may be drawn: the head is to learn which contents a mood is acted on, not only which
-        contents carry it.
-        """
-        is_positive = np.zeros(window.num_contents, dtype=bool)
-        is_positive[window.content] = True
-
-        def is_forbidden(place: np.ndarray, content: np.ndarray) -> np.ndarray:
-            forbidden: np.ndarray = is_positive[content] & self._moods.carries(mood[place], content)
-            return forbidden
-
-        time = np.full(len(row), window.time)
-        return self._sampler.sample(NegativeRequest(self._log, window.content[row], time, is_forbidden), rng)
-
-    def _rng(self, stream: int, epoch: int, window: int = 0, part: int = 0) -> np.random.Generator:
-        # Always five numbers: numpy seeds [1, 2] and [1, 2, 0] alike.
-        return np.random.default_rng([self._seed, stream, epoch, window, part])
-
-
-class _Epoch(Dataset[LinkBatch]):
-    """The batches of one epoch as a map from place to batch, so that workers can share them out."""
-
-    def __init__(self, loader: SnapshotLoader, epoch: int) -> None:
-        self._loader = loader
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __getitem__(self, place: int) -> LinkBatch:
-        return self._loader.batch(self._epoch, place)
+    def _message_graph(self, window: Window, chosen: np.ndarray) -> HeteroData:
+        return self._graph.snapshot(window.time, newcomers=window.newcomers)

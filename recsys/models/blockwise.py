@@ -60,13 +60,12 @@ def _edges_into(
     """The edges into the `size` nodes from `first` on, and the sources they come from, by node type, int64."""
     found: dict[EdgeType, list[tuple[Tensor, Tensor, Tensor | None]]] = {}
     for key, group in groups.items():
-        columns = list(group.attributes)
         found[key] = []
         for edge_type in group.edge_types:
             source, target = graph[edge_type].edge_index
             bounds = torch.tensor([first, first + size], device=target.device)
             part = slice(*torch.searchsorted(target.contiguous(), bounds).tolist())
-            attributes = graph[edge_type].edge_attr[part][:, columns] if columns else None
+            attributes = graph[edge_type].edge_attr[part] if group.attributes else None
             found[key].append((source[part], target[part] - first, attributes))
 
     sources = {

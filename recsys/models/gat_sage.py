@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from recsys.errors import UserError
-from recsys.graph.schema import EVENT_ATTRIBUTES, USER, GraphSchema
+from recsys.graph.schema import EVENT_ATTRIBUTES, SIMILAR, USER, GraphSchema
+from recsys.models.edge_weights import COSINE, NONE, check_event_weights
 from recsys.models.heads import HadamardHead, MoodHead
 from recsys.models.layers import GraphAttention, HeteroLayer, SageMean
 from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
@@ -29,12 +30,14 @@ class GatSage(Network):
         heads: attention heads.
         dropout: probability of dropping a component of users' first vectors and of each layer's update.
         edge_attributes: which of EVENT_ATTRIBUTES reach the attention, may be empty.
+        edge_weights: how much the message of an event counts beside the node's others, whatever its attention: one of
+            EVENT_WEIGHTS (see `EdgeWeights`).
         head_hidden: width of the regular head's hidden layer.
         category_dim: width of each category's vector.
         similarity: whether messages pass along similarity edges.
 
     Raises:
-        UserError: for sizes that do not fit together or an unknown edge attribute.
+        UserError: for sizes that do not fit together, or unknown edge attributes or weights.
     """
 
     name = "gat_sage"
@@ -48,26 +51,32 @@ class GatSage(Network):
         heads: int = 2,
         dropout: float = 0.2,
         edge_attributes: Sequence[str] = ("strength", "recency"),
+        edge_weights: str = NONE,
         head_hidden: int = 16,
         category_dim: int = 16,
         similarity: bool = True,
     ) -> None:
         check_settings(hidden=hidden, layers=layers, dropout=dropout, heads=heads)
+        check_event_weights(edge_weights)
         for attribute in edge_attributes:
             if attribute not in EVENT_ATTRIBUTES:
                 raise UserError(f"model.edge_attributes has {attribute!r}: choose among {', '.join(EVENT_ATTRIBUTES)}.")
         columns = [EVENT_ATTRIBUTES.index(attribute) for attribute in edge_attributes]
-        groups = edge_groups(schema, event_attributes=columns, similarity=similarity)
+        needed = bool(columns) or edge_weights != NONE
+        groups = edge_groups(schema, event_attributes=needed, similarity=similarity)
 
         def conv(name: str, group: EdgeGroup) -> nn.Module:
             num_types = len(group.edge_types)
             if name == EVENTS:
-                return GraphAttention(hidden, heads=heads, num_types=num_types, num_attributes=len(columns))
-            return SageMean(hidden, num_types=num_types)
+                return GraphAttention(
+                    hidden, heads=heads, num_types=num_types, attributes=columns, weights=edge_weights
+                )
+            return SageMean(hidden, num_types=num_types, weights=COSINE if name == SIMILAR else NONE)
 
         def embedding(node_type: str) -> nn.Module:
             sizes = schema.numbers[node_type], schema.categories[node_type]
-            if node_type == USER:
+            # Users without any feature all have one vector, which has no variance to normalise.
+            if node_type == USER and any(sizes):
                 return UserEmbedding(*sizes, hidden=hidden, category_dim=category_dim, dropout=dropout)
             return NodeEmbedding(*sizes, hidden=hidden, category_dim=category_dim, normalise=True)
 
@@ -88,6 +97,7 @@ class GatSage(Network):
             "heads": heads,
             "dropout": dropout,
             "edge_attributes": list(edge_attributes),
+            "edge_weights": edge_weights,
             "head_hidden": head_hidden,
             "category_dim": category_dim,
             "similarity": similarity,

@@ -1,9 +1,12 @@
 """The article's network, `hetero_sage`; its layers are in `layers.py`, the report's network in `gat_sage.py`."""
 
-from recsys.graph.schema import GraphSchema
+from torch import nn
+
+from recsys.graph.schema import SIMILAR, GraphSchema
+from recsys.models.edge_weights import COSINE, NONE, check_event_weights
 from recsys.models.heads import DotHead, MoodHead
 from recsys.models.layers import HeteroLayer, SageMean
-from recsys.models.network import Network, check_settings, edge_groups
+from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
 from recsys.models.node_embedding import NodeEmbedding
 
 
@@ -18,12 +21,14 @@ class HeteroSage(Network):
         hidden: width of all vectors.
         layers: rounds of message passing; 0 switches it off, and features alone speak.
         dropout: probability of dropping a component of each layer's update.
+        edge_weights: how much the message of an event counts beside the node's others: one of EVENT_WEIGHTS (see
+            `EdgeWeights`).
         head_hidden: width of the hidden layer in the mood head.
         category_dim: width of each category's vector.
         similarity: whether messages pass along similarity edges.
 
     Raises:
-        UserError: for sizes that do not fit together.
+        UserError: for sizes that do not fit together or unknown edge weights.
     """
 
     name = "hetero_sage"
@@ -35,19 +40,25 @@ class HeteroSage(Network):
         hidden: int = 64,
         layers: int = 2,
         dropout: float = 0.2,
+        edge_weights: str = NONE,
         head_hidden: int = 16,
         category_dim: int = 16,
         similarity: bool = True,
     ) -> None:
         check_settings(hidden=hidden, layers=layers, dropout=dropout)
-        groups = edge_groups(schema, similarity=similarity)
+        check_event_weights(edge_weights)
+        groups = edge_groups(schema, event_attributes=edge_weights != NONE, similarity=similarity)
+        weights = {EVENTS: edge_weights, SIMILAR: COSINE}
+
+        def conv(name: str, group: EdgeGroup) -> nn.Module:
+            return SageMean(hidden, num_types=len(group.edge_types), weights=weights.get(name, NONE))
 
         def embedding(node_type: str) -> NodeEmbedding:
             sizes = schema.numbers[node_type], schema.categories[node_type]
             return NodeEmbedding(*sizes, hidden=hidden, category_dim=category_dim, normalise=False)
 
         def layer(activate: bool) -> HeteroLayer:
-            convs = {key: SageMean(hidden, num_types=len(group.edge_types)) for key, group in groups.items()}
+            convs = {key: conv(key[1], group) for key, group in groups.items()}
             return HeteroLayer(convs, list(schema.numbers), hidden=hidden, dropout=dropout, activate=activate)
 
         super().__init__(
@@ -61,6 +72,7 @@ class HeteroSage(Network):
             "hidden": hidden,
             "layers": layers,
             "dropout": dropout,
+            "edge_weights": edge_weights,
             "head_hidden": head_hidden,
             "category_dim": category_dim,
             "similarity": similarity,

@@ -1,4 +1,7 @@
-"""One layer of hetero message passing (report, section V.B) and what it is made of; `neighbours.py` does the sums."""
+"""One layer of hetero message passing (report, section V.B) and what it is made of.
+
+`edge_weights.py` says how much an edge counts, `neighbours.py` does the sums.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +12,7 @@ from torch_geometric.nn.inits import glorot
 from torch_geometric.nn.module_dict import ModuleDict
 
 from recsys.graph.schema import EdgeType
+from recsys.models.edge_weights import NONE, edge_weights
 from recsys.models.neighbours import TypedEdges
 
 NEGATIVE_SLOPE = 0.2  # of LeakyReLU, as in the paper on graph attention
@@ -74,20 +78,28 @@ class GraphAttention(nn.Module):
     alpha_uv = softmax over u in N^t(v) of LeakyReLU(a_t^T [W_t h_u || W_t h_v] + b_t^T e_uv). The same as a sum of
     PyTorch Geometric's `GATConv`, one a type, with one W for both ends and without bias and self-loops.
 
+    With edge weights, a message counts w_uv times as much: the sum of alpha_uv w_uv W_t h_u, where the w_uv have mean
+    1 over all edges into v (see `EdgeWeights`).
+
     Args:
         hidden: width of the vectors; a multiple of `heads`.
         heads: number of attention heads.
         num_types: number of edge types.
-        num_attributes: attributes of an edge, may be 0.
+        attributes: columns of the edges' attributes that the attention sees, may be empty.
+        weights: kind of the edge weights, "none" for none.
     """
 
-    def __init__(self, hidden: int, *, heads: int, num_types: int, num_attributes: int) -> None:
+    def __init__(
+        self, hidden: int, *, heads: int, num_types: int, attributes: Sequence[int] = (), weights: str = NONE
+    ) -> None:
         super().__init__()
         width = hidden // heads
         self.weight = nn.Parameter(torch.empty(num_types, hidden, heads, width))  # W_t
         self.attention_source = nn.Parameter(torch.empty(num_types, heads, width))  # the first half of a_t
         self.attention_target = nn.Parameter(torch.empty(num_types, heads, width))  # the second half of a_t
-        self.attention_attributes = nn.Parameter(torch.empty(num_types, num_attributes, heads))  # b_t
+        self.attention_attributes = nn.Parameter(torch.empty(num_types, len(attributes), heads))  # b_t
+        self.attributes = tuple(attributes)
+        self.edge_weights = edge_weights(weights, num_types)
         for weight in self.weight.data:
             nn.init.xavier_uniform_(weight.view(hidden, hidden))
         glorot(self.attention_source)
@@ -98,10 +110,12 @@ class GraphAttention(nn.Module):
         """[num_sources, hidden], [num_targets, hidden] -> [num_targets, hidden]."""
         from_source = self._half(h_source, self.attention_source).index_select(0, edges.from_typed.source)
         logit = from_source + self._half(h_target, self.attention_target).index_select(0, edges.to_typed.target)
-        if edges.attributes is not None:
-            for column, weight in zip(edges.attributes.unbind(1), self.attention_attributes.unbind(1), strict=True):
-                logit = logit + column[:, None] * weight.index_select(0, edges.type)
+        for column, weight in zip(self.attributes, self.attention_attributes.unbind(1), strict=True):
+            assert edges.attributes is not None
+            logit = logit + edges.attributes[:, column, None] * weight.index_select(0, edges.type)
         attention = edges.to_typed.softmax(F.leaky_relu(logit, NEGATIVE_SLOPE))
+        if self.edge_weights is not None:
+            attention = attention * (self.edge_weights(edges) * edges.from_typed.degree())
         return _transformed_sum(edges, attention, h_source, self.weight)
 
     def _half(self, h: Tensor, attention: Tensor) -> Tensor:
@@ -112,27 +126,32 @@ class GraphAttention(nn.Module):
 class SageMean(nn.Module):
     """GraphSAGE over T types: the sum over the types t of W_t x the mean over u in N^t(v) of h_u.
 
-    The root term of `SAGEConv` is missing: `HeteroLayer` adds it once for all types. Edges with an attribute count in
-    proportion to it (similarity edges have the cosine): sum_u w_uv h_u / sum_u w_uv. Unlike
-    `GraphConv(aggr="mean")`, which divides by the number of edges, this stays a mean, so that nodes whose neighbours
-    are all only just similar enough do not get shorter vectors than others.
+    The root term of `SAGEConv` is missing: `HeteroLayer` adds it once for all types. With edge weights it is the mean
+    of w_uv h_u, where the w_uv have mean 1 over all edges into v (see `EdgeWeights`). With one type that is
+    sum_u w_uv h_u / sum_u w_uv: unlike in `GraphConv(aggr="mean")`, which divides by the number of edges, nodes whose
+    neighbours are all only just similar enough do not get shorter vectors than others.
 
     Args:
         hidden: width of the vectors.
         num_types: number of edge types.
+        weights: kind of the edge weights, "none" for none.
     """
 
-    def __init__(self, hidden: int, *, num_types: int) -> None:
+    def __init__(self, hidden: int, *, num_types: int, weights: str = NONE) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_types, hidden, 1, hidden))
         for weight in self.weight.data:
             nn.init.xavier_uniform_(weight.view(hidden, hidden))
+        self.edge_weights = edge_weights(weights, num_types)
 
     def forward(self, edges: TypedEdges, h_source: Tensor, h_target: Tensor) -> Tensor:
         """[num_sources, hidden], [num_targets, hidden] -> [num_targets, hidden]."""
-        weight = h_source.new_ones(len(edges.type), 1) if edges.attributes is None else edges.attributes
-        mean = weight / edges.to_typed.total(weight).index_select(0, edges.to_typed.target)
-        return _transformed_sum(edges, mean, h_source, self.weight)
+        of_type = edges.to_typed.degree()
+        if self.edge_weights is None:
+            mean = 1 / of_type
+        else:
+            mean = self.edge_weights(edges) * (edges.from_typed.degree() / of_type)
+        return _transformed_sum(edges, mean.to(h_source.dtype), h_source, self.weight)
 
 
 def _transformed_sum(edges: TypedEdges, edge_weight: Tensor, h_source: Tensor, weight: Tensor) -> Tensor:

@@ -88,6 +88,10 @@ class LinkPredictionModule(LightningModule):
             mood_loss = self.objective(*_kept(logits, batch.mood_label, batch.mood_log_q, batch.keep))
             self.log("train/mood_loss", mood_loss, on_step=False, on_epoch=True, batch_size=len(batch.mood))
             loss = loss + self.mood_weight * mood_loss
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the loss became {loss.item()} in epoch {self.current_epoch}: a smaller optimizer.lr may help."
+            )
         return loss
 
     def on_validation_epoch_start(self) -> None:

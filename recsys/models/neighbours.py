@@ -91,6 +91,10 @@ class Neighbours:
         """Softmax over the edges of each target, [E, H] -> [E, H]."""
         return _Softmax.apply(logit, self)  # type: ignore[no-untyped-call, no-any-return]
 
+    def degree(self) -> Tensor:
+        """Number of edges of each edge's target, int64, [E, 1]."""
+        return self.offsets.diff().index_select(0, self.target)[:, None]
+
     def total(self, values: Tensor) -> Tensor:
         """Sum over the edges of each target, [E, ...] -> [num_targets, ...]."""
         return torch.segment_reduce(values, "sum", offsets=self.offsets, initial=0.0)

@@ -24,34 +24,33 @@ class EdgeGroup:
 
     Attributes:
         edge_types: the edge types.
-        attributes: columns of their `edge_attr` that the convolution sees, may be empty.
+        attributes: whether the convolution needs their `edge_attr`.
     """
 
     edge_types: tuple[EdgeType, ...]
-    attributes: tuple[int, ...] = ()
+    attributes: bool = False
 
 
 def edge_groups(
-    schema: GraphSchema, *, event_attributes: Sequence[int] = (), similarity: bool = True
+    schema: GraphSchema, *, event_attributes: bool = False, similarity: bool = True
 ) -> dict[EdgeType, EdgeGroup]:
     """All edge types of a graph in groups: the events one way, the events the other way, and each other type alone.
 
     Args:
         schema: the graph's schema.
-        event_attributes: columns of event edges' `edge_attr` to use.
+        event_attributes: whether to use the `edge_attr` of event edges.
         similarity: whether to use similarity edges.
     """
     events = tuple(event_edge(event_type) for event_type in schema.event_types)
     back = tuple(reverse(edge_type) for edge_type in events)
     groups = {
-        (USER, EVENTS, CONTENT): EdgeGroup(events, tuple(event_attributes)),
-        (CONTENT, EVENTS, USER): EdgeGroup(back, tuple(event_attributes)),
+        (USER, EVENTS, CONTENT): EdgeGroup(events, event_attributes),
+        (CONTENT, EVENTS, USER): EdgeGroup(back, event_attributes),
     }
     for edge_type in schema.edge_types:
-        if edge_type[1] == SIMILAR and similarity:
-            groups[edge_type] = EdgeGroup((edge_type,), (0,))  # the cosine
-        elif edge_type[1] != SIMILAR and edge_type not in (*events, *back):
-            groups[edge_type] = EdgeGroup((edge_type,))
+        is_similar = edge_type[1] == SIMILAR
+        if edge_type not in (*events, *back) and (similarity or not is_similar):
+            groups[edge_type] = EdgeGroup((edge_type,), attributes=is_similar)
     return groups
 
 
@@ -175,13 +174,12 @@ def _edges(
     """The edges of a group; of a sampled graph those of the first hops, between nodes of the given numbers."""
     stores = [graph[edge_type] for edge_type in group.edge_types]
     ends = [None if hops is None else sum(store.num_sampled_edges[:hops]) for store in stores]
-    columns = list(group.attributes)
     num_sources, num_targets = sizes or (graph[key[0]].num_nodes, graph[key[2]].num_nodes)
     return TypedEdges(
         [store.edge_index[:, :end] for store, end in zip(stores, ends, strict=True)],
         num_sources,
         num_targets,
-        [store.edge_attr[:end][:, columns] for store, end in zip(stores, ends, strict=True)] if columns else None,
+        [store.edge_attr[:end] for store, end in zip(stores, ends, strict=True)] if group.attributes else None,
     )
 
 

@@ -12,9 +12,9 @@ settings, and numbers are read from safetensors, Parquet and JSON.
 import json
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,8 @@ from recsys.data.event_log_files import read_log, write_log
 from recsys.data.features import FeatureEncoders
 from recsys.errors import UserError
 from recsys.graph.schema import GraphSchema
-from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.graph.settings import GraphSettings
+from recsys.graph.temporal_graph import TemporalGraph
 from recsys.models.baselines.popularity import Popularity
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.network import Network
@@ -68,8 +69,6 @@ def save_bundle(
     *,
     graph: TemporalGraph,
     encoders: FeatureEncoders,
-    windows: Sequence[float],
-    similarity: SimilaritySettings,
     scorer: Scorer,
     threshold: float,
     time: int,
@@ -81,8 +80,6 @@ def save_bundle(
         directory: where the bundle goes; an older bundle there is replaced.
         graph: the graph of the log that scores rest on.
         encoders: the encoders that the graph was made with.
-        windows: the windows that the graph was made with.
-        similarity: which similarity edges the graph has.
         scorer: a `GraphScorer` or `Popularity`.
         threshold: the probability (for models without logits: the score) from which a pair is predicted positive.
         time: the time that recommendations are for unless another is asked, ns.
@@ -111,8 +108,7 @@ def save_bundle(
             model=model,
             settings=settings,
             schema=graph.schema.to_json(),
-            windows=[float(window) for window in windows],
-            similarity=asdict(similarity),
+            graph=graph.settings.to_json(),
             threshold=float(threshold),
             time=int(time),
             data_time=int(graph.log.time[-1]),
@@ -149,8 +145,7 @@ def load_bundle(directory: Path) -> Bundle:
     with _reading(directory / ENCODERS):
         encoders = FeatureEncoders.from_json(json.loads((directory / ENCODERS).read_text(encoding="utf-8")))
     with _reading(directory / MANIFEST):
-        similarity = SimilaritySettings(**manifest.similarity)
-        graph = TemporalGraph(log, encoders, windows=manifest.windows, similarity=similarity)
+        graph = TemporalGraph(log, encoders, GraphSettings.from_json(manifest.graph))
         if graph.schema != schema:
             raise ValueError("its schema is not the one of the log and the encoders")
         scorer = _popularity(manifest, log) if network is None else GraphScorer(network, graph)

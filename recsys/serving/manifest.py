@@ -17,7 +17,7 @@ import numpy as np
 from recsys.errors import UserError
 
 FORMAT = "recsys-bundle"
-FORMAT_VERSION = 1  # raise it whenever a reader of the version before could not read, or would misread, a bundle
+FORMAT_VERSION = 2  # raise it whenever a reader of the version before could not read, or would misread, a bundle
 MANIFEST = "manifest.json"
 
 # Sizes far beyond any use, so that a hostile number can neither fill the memory nor take for ever.
@@ -41,7 +41,7 @@ class Manifest:
         model: the network's name in `recsys.models.registry.NETWORKS`, or "popularity".
         settings: the model's arguments, plain values.
         schema: `GraphSchema.to_json()`.
-        windows, similarity: arguments of `TemporalGraph`.
+        graph: `GraphSettings.to_json()`.
         threshold: the probability (for models without logits: the score) from which a pair is predicted positive.
         time: T, the time that recommendations are for unless another is asked, ns.
         data_time: time of the last event, ns.
@@ -56,8 +56,7 @@ class Manifest:
     model: str
     settings: dict[str, Any]
     schema: dict[str, Any]
-    windows: list[float]
-    similarity: dict[str, Any]
+    graph: dict[str, Any]
     threshold: float
     time: int
     data_time: int
@@ -75,11 +74,12 @@ class Manifest:
         for name in ("time", "data_time"):
             if abs(getattr(self, name)) > np.iinfo(np.int64).max:
                 raise ValueError(f"{name} is {_shown(getattr(self, name))}")
-        if len(self.windows) > _MOST_WINDOWS:
-            raise ValueError(f"there are {len(self.windows)} windows, more than {_MOST_WINDOWS}")
-        neighbours = self.similarity.get("k")
+        windows, similarity = self.graph.get("windows"), self.graph.get("similarity")
+        if not isinstance(windows, list) or len(windows) > _MOST_WINDOWS:
+            raise ValueError(f"graph.windows is {_shown(windows)}, not a list of up to {_MOST_WINDOWS} shares")
+        neighbours = similarity.get("k") if isinstance(similarity, dict) else None
         if not isinstance(neighbours, int) or neighbours > _MOST_NEIGHBOURS:
-            raise ValueError(f"similarity.k is {_shown(neighbours)}, not a number up to {_MOST_NEIGHBOURS}")
+            raise ValueError(f"graph.similarity.k is {_shown(neighbours)}, not a number up to {_MOST_NEIGHBOURS}")
         for name, facts in self.files.items():
             if not _FILE_NAME.fullmatch(name):
                 raise ValueError(f"a file is called {_shown(name)}")
@@ -115,18 +115,20 @@ class Manifest:
         _check_version(path, plain.get("format_version"))
         if plain.pop("checksum", None) != checksum(plain):
             raise _damaged(path, "it does not match its own checksum")
-        del plain["format"], plain["format_version"]
+        version = plain.pop("format_version")
+        del plain["format"]
         try:
+            if version == 1:  # had two of the graph's settings by themselves, and knew no others
+                plain["graph"] = {name: plain.pop(name) for name in ("windows", "similarity")}
             return cls(**plain)
-        except (TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise _damaged(path, error) from error
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("created", "kind", "model", "id_maps"), str),
-    **dict.fromkeys(("versions", "settings", "schema", "similarity", "config", "files"), dict),
+    **dict.fromkeys(("versions", "settings", "schema", "graph", "config", "files"), dict),
     **dict.fromkeys(("time", "data_time"), int),
-    "windows": list,
     "threshold": (int, float),
 }
 

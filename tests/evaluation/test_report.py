@@ -102,7 +102,7 @@ def test_page_is_valid_and_self_contained(tmp_path: Path, inputs: ReportInputs) 
     assert not re.search(r"(src|href)\s*=\s*[\"']?\s*(https?:)?//", text)
     assert "@import" not in text
     assert not re.search(r"url\((?!#)", text)
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -178,7 +178,7 @@ def test_a_better_reference_is_called_out_but_not_the_oracle(tmp_path: Path, inp
 def test_a_model_that_only_ranks_has_no_calibration(tmp_path: Path, inputs: ReportInputs) -> None:
     text = read(tmp_path, replace(with_test(inputs, random_scorer(inputs.log, gives_logits=False)), history=None))
     page = Page(text)
-    assert page.tags.count("svg") == 3  # slices, scores, popularity
+    assert page.tags.count("svg") == 4  # slices, scores, confusion, popularity
     assert "they are no probabilities" in " ".join(text.split())
     assert "#learning" not in page.addresses
 
@@ -186,6 +186,14 @@ def test_a_model_that_only_ranks_has_no_calibration(tmp_path: Path, inputs: Repo
 def test_same_inputs_same_bytes(tmp_path: Path, inputs: ReportInputs) -> None:
     assert read(tmp_path / "a", inputs) == read(tmp_path / "b", inputs)
     assert read(tmp_path / "a", inputs) != read(tmp_path / "b", replace(inputs, seed=1, config="other"))
+
+
+def test_confusion_matrix_counts_what_is_predicted() -> None:
+    positive = np.array([True, True, True, False, False, False, False, False])
+    predicted = np.array([True, True, False, True, False, False, False, False])
+    text = re.sub(r"<[^>]*>", " ", plots.confusion(positive, predicted)).split()
+    cells = [word for word in text if word[0].isdigit()]
+    assert cells == ["4", "80.0%", "1", "20.0%", "1", "33.3%", "2", "66.7%"]  # actual negatives, then actual positives
 
 
 def test_learning_curves_need_something_recorded() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from recsys.data.event_log import EventLog
 from recsys.evaluation.protocol import Evaluation, evaluate
-from recsys.evaluation.run_folder import replacing, write_metrics, write_recommendations
+from recsys.evaluation.run_folder import write_metrics, write_per_user, write_recommendations
+from recsys.files import replacing
 from tests.evaluation.fakes import early_log, random_scorer, task_of
 
 
@@ -95,3 +96,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_metrics_json_of_a_run_that_left_the_test_set_alone(
+    tmp_path: Path, evaluations: tuple[Evaluation, Evaluation]
+) -> None:
+    write_metrics(tmp_path, validation=evaluations[0].metrics, threshold=0.5, seed=0)
+    assert json.loads((tmp_path / "metrics.json").read_text()).keys() == {"validation", "threshold", "seed"}
+
+
+def test_per_user_has_original_ids_and_averages_to_the_metrics(
+    tmp_path: Path, log: EventLog, evaluations: tuple[Evaluation, Evaluation]
+) -> None:
+    validation, _ = evaluations
+    written = pd.read_parquet(write_per_user(tmp_path, log, validation))
+    assert written["user_id"].tolist() == log.users.ids[validation.per_user["user"].to_numpy()].tolist()
+    assert {"cold", "positives"} <= set(written)
+    for metric in ("ndcg@10", "recall@20", "mrr@10"):
+        assert written[metric].mean() == pytest.approx(validation.metrics["all"][metric])

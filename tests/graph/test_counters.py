@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.data.event_log import EventLog, NodeTable
-from recsys.errors import UserError
-from recsys.graph.counters import Counters, checked_windows, window_size
+from recsys.graph.counters import Counters, window_size
 from tests.factories import tiny_log
 from tests.graph.logs import log_of, with_other_future
 
@@ -188,9 +187,3 @@ def test_a_log_looks_the_same_in_another_unit_of_time() -> None:
 )
 def test_window_size(n: int, share: float, size: int) -> None:
     assert window_size(n, share) == size
-
-
-@pytest.mark.parametrize("windows", [(), (0.0, 1.0), (0.5, 1.5), (0.5, 0.1), (0.5, 0.5), ("a", 1.0)])
-def test_windows_that_are_no_shares_are_refused(windows: tuple[float, ...]) -> None:
-    with pytest.raises(UserError, match="ascending shares"):
-        checked_windows(windows)

@@ -1,6 +1,7 @@
 """Snapshots: nothing at or after the time can be felt, newcomers stand apart, and thin logs still make graphs."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +14,21 @@ from torch_geometric.data import HeteroData
 from recsys.data.event_log import EventLog
 from recsys.data.features import fit_encoders
 from recsys.data.preparation import LogSettings, prepare
-from recsys.errors import UserError
 from recsys.graph.schema import GraphSchema
+from recsys.graph.settings import GraphSettings, SimilaritySettings
 from recsys.graph.similarity import profiles, similar_pairs
-from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.graph.temporal_graph import TemporalGraph
 from recsys.sources.base import Tables
 from tests.factories import tiny_log, tiny_tables, with_future_changed
 from tests.graph.logs import log_of, with_other_future
 
+SWITCHED_OFF = ({"creators": False}, {"tags": False}, {"time_features": False})
 
-def graph_of(log: EventLog, **settings_: object) -> TemporalGraph:
-    return TemporalGraph(log, fit_encoders(log), windows=(0.1, 0.5, 1.0), **settings_)
+
+def graph_of(log: EventLog, cache_size: int = 16, **settings_: Any) -> TemporalGraph:
+    return TemporalGraph(
+        log, fit_encoders(log), GraphSettings(windows=(0.1, 0.5, 1.0), **settings_), cache_size=cache_size
+    )
 
 
 def tensors(data: HeteroData) -> Iterator[tuple[str, Tensor]]:
@@ -45,9 +50,13 @@ def assert_same_bits(one: HeteroData, other: HeteroData) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    seed=st.integers(0, 10_000), where=st.one_of(st.sampled_from(["t_val", "t_test", "event"]), st.floats(-0.01, 1.0))
+    seed=st.integers(0, 10_000),
+    where=st.one_of(st.sampled_from(["t_val", "t_test", "event"]), st.floats(-0.01, 1.0)),
+    switched=st.sampled_from([{}, *SWITCHED_OFF]),
 )
-def test_no_bit_of_a_snapshot_depends_on_what_happens_at_or_after_its_time(seed: int, where: str | float) -> None:
+def test_no_bit_of_a_snapshot_depends_on_what_happens_at_or_after_its_time(
+    seed: int, where: str | float, switched: dict[str, bool]
+) -> None:
     rng = np.random.default_rng(seed)
     log = tiny_log(seed % 5)
     encoders = fit_encoders(log)
@@ -57,8 +66,8 @@ def test_no_bit_of_a_snapshot_depends_on_what_happens_at_or_after_its_time(seed:
         t = int(log.time[rng.integers(len(log))]) if where == "event" else getattr(log.boundaries, where)
     other = with_other_future(log, t, rng)
     assert_same_bits(
-        TemporalGraph(log, encoders, windows=(0.1, 1.0)).snapshot(t),
-        TemporalGraph(other, encoders, windows=(0.1, 1.0)).snapshot(t),
+        TemporalGraph(log, encoders, GraphSettings(**switched)).snapshot(t),
+        TemporalGraph(other, encoders, GraphSettings(**switched)).snapshot(t),
     )
 
 
@@ -73,7 +82,7 @@ def test_no_bit_depends_on_the_future_of_the_tables_behind_the_log(seed: int, wh
 
     def snapshot(source: Tables) -> HeteroData:
         log = prepare(source, cuts).log
-        return TemporalGraph(log, fit_encoders(log), windows=(0.1, 1.0)).snapshot(t)
+        return graph_of(log).snapshot(t)
 
     assert_same_bits(snapshot(tables), snapshot(with_future_changed(tables, t, rng)))
 
@@ -251,10 +260,68 @@ def test_similarity_can_be_switched_off() -> None:
     assert not any(relation == "similar" for _, relation, _ in graph.snapshot(graph.log.boundaries.t_val).edge_types)
 
 
-@pytest.mark.parametrize("wrong", [{"k": 0}, {"k": 2.5}, {"threshold": 0.0}, {"threshold": 1.5}, {"threshold": "near"}])
-def test_similarity_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=f"similarity.{next(iter(wrong))}"):
-        SimilaritySettings(**wrong)  # type: ignore[arg-type]
+def relations(graph: TemporalGraph) -> set[str]:
+    return {relation.removeprefix("rev_") for _, relation, _ in graph.schema.edge_types}
+
+
+@pytest.mark.parametrize(("switch", "node_type"), [("creators", "creator"), ("tags", "tag")])
+def test_creators_and_tags_can_be_switched_off_and_nothing_else_changes(switch: str, node_type: str) -> None:
+    log = tiny_log(0)
+    whole, without = graph_of(log), graph_of(log, **{switch: False})
+    gone = {"creators": "created_by", "tags": "has_tag"}[switch]
+    assert whole.schema.numbers.keys() - without.schema.numbers.keys() == {node_type}
+    assert relations(whole) - relations(without) == {gone}
+    assert without.schema.num_moods == whole.schema.num_moods > 0
+    for t in (int(log.time[0]), log.boundaries.t_val):
+        expected = {name: value for name, value in tensors(whole.snapshot(t)) if node_type not in name}
+        found = dict(tensors(without.snapshot(t)))
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_without_time_features_only_attributes_remain() -> None:
+    log = tiny_log(1)
+    encoders = fit_encoders(log)
+    whole, without = graph_of(log), graph_of(log, time_features=False)
+    assert without.number_names == {
+        "user": tuple(f"attribute:{name}" for name in encoders.user.number_names),
+        "content": tuple(f"attribute:{name}" for name in encoders.content.number_names),
+        "creator": (),
+        "tag": (),
+    }
+    assert without.schema.numbers == {node_type: len(names) for node_type, names in without.number_names.items()}
+    assert without.schema.numbers["user"] > 0 < without.schema.numbers["content"]
+    early, late = int(log.time[len(log) // 4]), int(log.time[-1]) + 1
+    newcomers = np.arange(log.users.count_before(early), len(log.users))
+    assert len(newcomers) > 1
+    latest = without.snapshot(late)
+    for data in (without.snapshot(early, newcomers), without.newcomers(newcomers, early)):
+        for node_type, store in zip(data.node_types, data.node_stores, strict=True):
+            assert store.x.shape == (store.num_nodes, without.schema.numbers[node_type])
+            assert torch.equal(store.x, latest[node_type].x[store.n_id]), "a static feature changed with the time"
+            assert torch.equal(store.x_cat, latest[node_type].x_cat[store.n_id])
+    for edge_type in whole.schema.edge_types:
+        if edge_type[1] != "similar":
+            assert torch.equal(latest[edge_type].edge_index, whole.snapshot(late)[edge_type].edge_index)
+
+
+def test_without_time_features_nodes_are_similar_by_attributes_and_never_if_they_have_none() -> None:
+    log = tiny_log(0)
+    graph = graph_of(log, time_features=False)
+    data = graph.snapshot(log.boundaries.t_test)
+    profile = profiles(data["content"].x, data["content"].x_cat, graph.schema.categories["content"])
+    edge_index, cosine = similar_pairs(profile, 10, 0.5)
+    assert edge_index.shape[1] > 0
+    assert torch.equal(data["content", "similar", "content"].edge_index, edge_index)
+    assert torch.equal(data["content", "similar", "content"].edge_attr[:, 0], cosine)
+
+    bare = log_of([(0, 0, "view", None, 10), (1, 0, "view", None, 20), (1, 1, "view", None, 30)], t_val=25, t_test=30)
+    graph = graph_of(bare, time_features=False)
+    assert graph.schema.numbers == {"user": 0, "content": 0}
+    data = graph.snapshot(31)
+    assert data["user"].x.shape == data["content"].x.shape == (2, 0)
+    assert data["user", "similar", "user"].edge_attr.shape == data["content", "similar", "content"].edge_attr.shape
+    assert data["content", "similar", "content"].edge_attr.shape == (0, 1)
 
 
 def test_the_cache_keeps_the_latest_snapshots_and_changes_nothing() -> None:

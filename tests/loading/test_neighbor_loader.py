@@ -15,7 +15,8 @@ from recsys.data.interaction_index import InteractionIndex
 from recsys.data.preparation import LogSettings, prepare
 from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, SIMILAR, USER, event_edge, reverse
-from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.graph.settings import GraphSettings, SimilaritySettings
+from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.batch import LinkBatch
 from recsys.loading.negatives import Hard, InBatch, NegativeSampler, Popularity, Uniform
 from recsys.loading.neighbor_loader import NeighborLoader
@@ -39,12 +40,12 @@ def make_loader(
     negatives: NegativeSampler | None = None,
     *,
     seed: int = 0,
-    similarity: SimilaritySettings | None = None,
+    graph_settings: GraphSettings | None = None,
     **options: Any,
 ) -> NeighborLoader:
     return NeighborLoader(
         log=log,
-        graph=TemporalGraph(log, fit_encoders(log), similarity=similarity),
+        graph=TemporalGraph(log, fit_encoders(log), graph_settings),
         index=InteractionIndex(log),
         negatives=negatives or Uniform(count=3),
         seed=seed,
@@ -119,9 +120,9 @@ def test_no_edge_and_no_node_is_of_the_seeds_time_or_later() -> None:
 @pytest.mark.parametrize("similarity", [True, False])
 def test_with_all_neighbours_the_output_is_that_of_the_snapshot_at_each_seeds_time(name: str, similarity: bool) -> None:
     log = some_log()
-    linked = SimilaritySettings(users=similarity, contents=similarity)
-    loader = make_loader(log, similarity=linked, fan_out=[-1, -1], refreshes=EVERY_TIME)
-    graph = TemporalGraph(log, fit_encoders(log), similarity=linked)
+    linked = GraphSettings(similarity=SimilaritySettings(users=similarity, contents=similarity))
+    loader = make_loader(log, graph_settings=linked, fan_out=[-1, -1], refreshes=EVERY_TIME)
+    graph = TemporalGraph(log, fit_encoders(log), linked)
     torch.manual_seed(0)
     network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8).eval()
     pick_running_statistics(network)
@@ -178,6 +179,17 @@ def test_similarity_edges_are_those_of_the_last_refresh() -> None:
         compared += len(found)
     assert compared
     assert torch.equal(of[source], of[target])
+
+
+def test_a_graph_without_time_features_creators_and_tags() -> None:
+    log = some_log()
+    bare = GraphSettings(creators=False, tags=False, time_features=False)
+    batch = make_loader(log, graph_settings=bare).batch(0, 0)
+    graph = TemporalGraph(log, fit_encoders(log), bare)
+    assert set(batch.graph.node_types) == {USER, CONTENT}
+    whole = graph.snapshot(int(log.time[-1]))
+    for kind in (USER, CONTENT):
+        assert torch.equal(batch.graph[kind].x, whole[kind].x[batch.graph[kind].n_id])
 
 
 def test_moods_are_those_of_the_positives_against_the_seeds_own_negatives() -> None:

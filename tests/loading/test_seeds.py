@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
-from recsys.loading.seeds import ContentMoods, cut_times, training_windows
+from recsys.loading.seeds import ContentMoods, cut_times, training_pairs, training_windows
 from tests.loading.helpers import hand_log, random_log
 
 # Ten training events. Two windows from 40% on are [50, 70) and [70, 90). Content 0 has no event and exists from 0 on.
@@ -149,10 +149,40 @@ def test_every_target_event_is_a_seed_or_counted(seed: int, snapshots: int) -> N
     assert dropped + sum(len(window) for window in windows) == num_targets
 
 
-def test_has_pair() -> None:
+def test_place_of_a_pair_among_the_seeds() -> None:
     _, window = windows_of(hand_log(EVENTS, 90), snapshots=2, start_share=0.4)
-    user, content = np.mgrid[0:5, 0:4]
-    assert {(int(u), int(c)) for u, c in np.argwhere(window.has_pair(user, content))} == {(1, 1), (2, 3)}
+    place = window.place_of(*np.mgrid[0:5, 0:4])
+    assert {(int(u), int(c)): int(place[u, c]) for u, c in np.argwhere(place >= 0)} == {(1, 1): 0, (2, 3): 1}
+    assert (place[place < 0] == -1).all()
+
+
+@given(seed=st.integers(0, 12))
+@settings(deadline=None, max_examples=10)
+def test_training_pairs_against_a_naive_loop(seed: int) -> None:
+    log = random_log(seed)
+    pairs = training_pairs(log, InteractionIndex(log))
+    assert pairs.time == log.boundaries.t_val
+    label: dict[tuple[int, int], float] = {}
+    for event in range(len(log)):
+        if log.time[event] < log.boundaries.t_val and log.is_target[event]:
+            pair = int(log.user[event]), int(log.content[event])
+            label[pair] = max(label.get(pair, 0.0), float(log.label[event]))
+    found = zip(pairs.user.tolist(), pairs.content.tolist(), strict=True)
+    assert dict(zip(found, pairs.label.tolist(), strict=True)) == label
+    assert list(zip(pairs.user.tolist(), pairs.content.tolist(), strict=True)) == sorted(label)
+    assert (pairs.user < pairs.num_users).all()
+    assert (pairs.content < pairs.num_contents).all()
+
+
+def test_training_pairs_of_users_who_have_met_everything_are_left_out() -> None:
+    # At 40 users 0 and 1 and contents 0 and 1 exist; user 0 has met both contents.
+    log = hand_log([(0, 0, 10), (0, 1, 20), (1, 0, 30), (1, 1, 40), (0, 0, 50)], 40)
+    pairs = training_pairs(log, InteractionIndex(log))
+    assert (pairs.user.tolist(), pairs.content.tolist()) == ([1], [0])
+    with pytest.raises(UserError, match="training period of 'by hand' has no pair"):
+        training_pairs(hand_log([(0, 0, 10), (0, 1, 20), (1, 0, 30), (1, 1, 40)], 30), InteractionIndex(log))
+    with pytest.raises(UserError, match="training period of 'by hand' has no pair"):
+        training_pairs(hand_log(EVENTS, 90, is_target=[False] * len(EVENTS)), InteractionIndex(log))
 
 
 @given(seed=st.integers(0, 12))

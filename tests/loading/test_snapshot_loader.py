@@ -147,7 +147,7 @@ def test_mood_seeds_worked_by_hand(caplog: pytest.LogCaptureFixture) -> None:
     # Both contents that exist are positives of "old", so it has no negatives.
     events = [(0, 0, 10), (1, 1, 20), (2, 0, 30), (3, 1, 40), (0, 2, 50)]
     log = hand_log(events, 50, moods_of={0: ["old"], 1: ["old", "sad"]})
-    with caplog.at_level(logging.INFO, logger="recsys.loading.snapshot_loader"):
+    with caplog.at_level(logging.INFO, logger="recsys.loading.window_loader"):
         (batch,) = make_loader(log, snapshots=1, start_share=0.5).batches(0)
     assert batch.mood.tolist() == [1]
     assert batch.mood_content[:, 1:].unique().tolist() == [0]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv, SAGEConv
 
 from recsys.graph.schema import event_edge
+from recsys.models.edge_weights import COSINE
 from recsys.models.layers import BatchNorm, GraphAttention, HeteroLayer, SageMean
 from recsys.models.neighbours import TypedEdges
 
@@ -27,7 +28,7 @@ def typed_edges(num_sources: int, num_targets: int, *, attributes: int = 0) -> t
 def test_attention_is_a_sum_of_gat_convolutions(num_sources: int, num_targets: int) -> None:
     torch.manual_seed(0)
     ends, attributes = typed_edges(num_sources, num_targets, attributes=ATTRIBUTES)
-    ours = GraphAttention(HIDDEN, heads=HEADS, num_types=TYPES, num_attributes=ATTRIBUTES)
+    ours = GraphAttention(HIDDEN, heads=HEADS, num_types=TYPES, attributes=range(ATTRIBUTES))
     theirs = []
     for t in range(TYPES):
         conv = GATConv(HIDDEN, HIDDEN // HEADS, heads=HEADS, edge_dim=ATTRIBUTES, add_self_loops=False, bias=False)
@@ -56,7 +57,7 @@ def test_attention_is_a_sum_of_gat_convolutions(num_sources: int, num_targets: i
 
 def test_attention_by_hand() -> None:
     """Two sources 4 and 8 with attributes ln 3 and 0 get attention 3/4 and 1/4: 3/4 x 4 + 1/4 x 8 = 5."""
-    layer = GraphAttention(1, heads=1, num_types=1, num_attributes=1)
+    layer = GraphAttention(1, heads=1, num_types=1, attributes=[0])
     for parameter, value in ((layer.weight, 1), (layer.attention_source, 0), (layer.attention_target, 0)):
         nn.init.constant_(parameter, value)
     nn.init.constant_(layer.attention_attributes, 1)
@@ -67,7 +68,7 @@ def test_attention_by_hand() -> None:
 
 def test_attention_by_hand_of_the_nodes() -> None:
     """LeakyReLU of 2 h_u - h_v: for h_u = 1 and -1 and h_v = 1 it is 1 and -0.6, so attention is as e^1.6 to 1."""
-    layer = GraphAttention(1, heads=1, num_types=1, num_attributes=0)
+    layer = GraphAttention(1, heads=1, num_types=1)
     for parameter, value in ((layer.weight, 1), (layer.attention_source, 2), (layer.attention_target, -1)):
         nn.init.constant_(parameter, value)
     edges = TypedEdges([torch.tensor([[0, 1], [0, 0]])], 2, 1)
@@ -91,7 +92,7 @@ def test_sage_is_a_sum_of_sage_convolutions(num_sources: int, num_targets: int) 
 
 def test_sage_weighs_by_the_cosine() -> None:
     """Neighbours 1 and 5 with cosines 0.9 and 0.6: (0.9 x 1 + 0.6 x 5) / 1.5 = 2.6; a node without edges gets 0."""
-    layer = SageMean(1, num_types=1)
+    layer = SageMean(1, num_types=1, weights=COSINE)
     nn.init.constant_(layer.weight, 1)
     h = torch.tensor([[1.0], [5.0], [7.0]])
     edges = TypedEdges([torch.tensor([[1, 0], [2, 2]])], 3, 3, [torch.tensor([[0.6], [0.9]])])

@@ -1,13 +1,19 @@
 import json
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch_geometric.data import HeteroData
 
+from recsys.data.features import fit_encoders
 from recsys.errors import UserError
-from recsys.graph.schema import CONTENT, CREATOR, SIMILAR, TAG, USER, GraphSchema, event_edge, reverse
+from recsys.graph.schema import CONTENT, CREATOR, EVENT_ATTRIBUTES, SIMILAR, TAG, USER, GraphSchema, event_edge, reverse
+from recsys.graph.settings import GraphSettings
+from recsys.graph.temporal_graph import TemporalGraph
+from recsys.models.edge_weights import EVENT_WEIGHTS, EdgeWeights
 from recsys.models.network import edge_groups
 from recsys.models.registry import NETWORKS
 from tests.models.helpers import make_network, pick_running_statistics, same_bits, small_graph, small_log, snapshot
@@ -105,12 +111,12 @@ def test_cold_content_gets_its_vector_from_creator_tags_and_features(name: str) 
         assert (network.encode(cause)[CONTENT][cold] - before[cold]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("column", ["strength", "recency"])
+@pytest.mark.parametrize("column", EVENT_ATTRIBUTES)
 def test_edge_attributes_reach_the_vectors(column: str) -> None:
-    """Another strength or recency of one edge changes its ends, both ways, and only if the attention may see it."""
+    """Another value of one edge's attribute changes its ends, both ways, and only if the attention may see it."""
     graph = snapshot()
     views = event_edge("view")
-    place = {"recency": 1, "strength": 2}[column]
+    place = EVENT_ATTRIBUTES.index(column)
     target = graph[views].edge_index[1].mode().values
     edge = int((graph[views].edge_index[1] == target).nonzero()[0])
     for edge_type in (views, reverse(views)):
@@ -122,8 +128,62 @@ def test_edge_attributes_reach_the_vectors(column: str) -> None:
         moved = (sighted.encode(other)[edge_type[2]] - sighted.encode(graph)[edge_type[2]]).abs().amax(dim=1)
         assert moved[end] > 1e-4
         assert not moved[torch.arange(len(moved)) != end].any()
-        blind = make_network("gat_sage", edge_attributes=[]).eval()
+        others = [name for name in EVENT_ATTRIBUTES if name != column]
+        blind = make_network("gat_sage", edge_attributes=others).eval()
         assert same_bits(blind.encode(other)[edge_type[2]], blind.encode(graph)[edge_type[2]])
+
+
+def test_every_choice_of_edge_attributes_gives_other_vectors() -> None:
+    """With the same weights everywhere, so that nothing but the attributes can differ."""
+    choices = [names for size in range(4) for names in combinations(EVENT_ATTRIBUTES, size)]
+    graph, found = snapshot(), []
+    for names in choices:
+        network = make_network("gat_sage", edge_attributes=names).eval()
+        for name, parameter in network.named_parameters():
+            if parameter.dim() > 1:
+                torch.manual_seed(len(name))
+                value = torch.full_like(parameter, 0.7) if "attributes" in name else torch.randn_like(parameter) / 4
+                parameter.data = value
+        found.append(network.encode(graph)[USER])
+    for one, other in combinations(found, 2):
+        assert (one - other).abs().max() > 1e-3
+
+
+@EVERY
+def test_every_choice_of_edge_weights_gives_other_vectors(name: str) -> None:
+    graph, found = snapshot(), {}
+    for kind in EVENT_WEIGHTS:
+        network = make_network(name, edge_weights=kind).eval()
+        assert network.settings["edge_weights"] == kind
+        found[kind] = network.encode(graph)
+    for node_type in (USER, CONTENT):
+        torch.testing.assert_close(found["learned"][node_type], found["none"][node_type])  # before it has learned
+        kinds = [kind for kind in EVENT_WEIGHTS if kind != "learned"]
+        for one, other in combinations(kinds, 2):
+            assert (found[one][node_type] - found[other][node_type]).abs().max() > 1e-3, (one, other)
+
+
+@EVERY
+@pytest.mark.parametrize("kind", [kind for kind in EVENT_WEIGHTS if kind != "none"])
+def test_edge_weights_come_from_their_own_attributes(name: str, kind: str) -> None:
+    """Another value of one edge's attribute changes the vector of its target, and only if the weights look at it."""
+    seen = {"learned": ("weight", "recency")}.get(kind, (kind,))
+    only = {"edge_attributes": []} if name == "gat_sage" else {}
+    graph, views = snapshot(), event_edge("view")
+    edge = int((graph[views].edge_index[1] == graph[views].edge_index[1].mode().values).nonzero()[0])
+    network = make_network(name, layers=1, edge_weights=kind, **only).eval()
+    for module in network.modules():
+        if isinstance(module, EdgeWeights) and module.slope is not None:
+            module.slope.data.fill_(0.5)
+    before = network.encode(graph)[CONTENT]
+    for place, column in enumerate(EVENT_ATTRIBUTES):
+        attributes = graph[views].edge_attr.clone()
+        attributes[edge, place] += 0.5
+        after = network.encode(changed(graph, views, edge_attr=attributes))[CONTENT]
+        moved = (after - before).abs().amax(dim=1)
+        end = int(graph[views].edge_index[1, edge])
+        assert (moved[end] > 1e-4) == (column in seen)
+        assert not moved[torch.arange(len(moved)) != end].any()
 
 
 @EVERY
@@ -194,6 +254,7 @@ def test_same_seed_same_bits_other_seed_other_bits(name: str) -> None:
 def test_built_again_from_settings_and_weights(name: str) -> None:
     """What a bundle does: settings through JSON, weights through a state dict."""
     settings: dict[str, Any] = {"hidden": 8, "layers": 1, "dropout": 0.5, "category_dim": 3, "similarity": False}
+    settings["edge_weights"] = "learned"
     network = make_network(name, **settings)
     pick_running_statistics(network)
     assert network.settings.items() >= settings.items()
@@ -208,9 +269,10 @@ def test_built_again_from_settings_and_weights(name: str) -> None:
 
 
 @EVERY
-def test_every_weight_learns(name: str) -> None:
+@pytest.mark.parametrize("edge_weights", ["none", "learned"])
+def test_every_weight_learns(name: str, edge_weights: str) -> None:
     """Each parameter gets a gradient from the pairs or the moods, so no part is left out of the network."""
-    network = make_network(name)
+    network = make_network(name, edge_weights=edge_weights)
     vectors = network.encode(snapshot())
     loss = network.pair_logits(vectors[USER][:, None], vectors[CONTENT]).square().sum()
     moods = torch.arange(small_graph().schema.num_moods)
@@ -230,6 +292,42 @@ def test_the_mood_loss_reaches_the_moods_and_the_content_encoder(name: str) -> N
     network.mood_logits(torch.tensor([0, 1]), network.encode(snapshot())[CONTENT][:2]).sum().backward()
     assert network.mood_head.moods.weight.grad[:2].abs().sum(dim=1).all()
     assert network.embeddings[CONTENT].projection.weight.grad.any()
+
+
+@EVERY
+@pytest.mark.parametrize("switch", ["creators", "tags", "time_features"])
+def test_graphs_with_a_part_switched_off(name: str, switch: str) -> None:
+    """Vectors, pairs and moods as ever; without time features creators have nothing of their own to start from."""
+    graph = TemporalGraph(small_log(), fit_encoders(small_log()), GraphSettings(**{switch: False}))
+    network = make_network(name, graph)
+    data = graph.snapshot(small_log().boundaries.t_val)
+    for mode in (network.train(), network.eval()):
+        vectors = mode.encode(data)
+        assert vectors.keys() == graph.schema.numbers.keys()
+        assert all(of_type.isfinite().all() for of_type in vectors.values())
+        assert network.link_logits(vectors, torch.tensor([0, 1]), torch.tensor([[0], [1]])).isfinite().all()
+        moods = torch.arange(graph.schema.num_moods)
+        assert network.mood_logits(moods, vectors[CONTENT][moods]).isfinite().all()
+
+
+def test_users_without_any_feature_are_told_apart_by_their_edges_and_score_as_in_training() -> None:
+    """One vector for all leaves nothing to normalise: running statistics would otherwise chase a variance of 0."""
+    log = replace(small_log(), users=replace(small_log().users, attributes=pd.DataFrame(index=range(12)), kinds={}))
+    graph = TemporalGraph(log, fit_encoders(log), GraphSettings(time_features=False))
+    assert graph.schema.numbers[USER] == 0
+    assert graph.schema.categories[USER] == ()
+    data = graph.snapshot(log.boundaries.t_val)
+    network = make_network("gat_sage", graph, dropout=0.0)
+    optimizer = torch.optim.Adam(network.embeddings[USER].parameters(), lr=0.1)
+    for _ in range(30):
+        optimizer.zero_grad()
+        network.encode(data)[USER].sum(dim=1).square().sum().backward()
+        optimizer.step()
+    trained = network.embeddings[USER](data[USER].x, data[USER].x_cat)
+    assert trained[0].any()
+    assert same_bits(trained, network.eval().embeddings[USER](data[USER].x, data[USER].x_cat))
+    users = network.encode(data)[USER]
+    assert torch.pdist(users).max() > 1e-2
 
 
 @EVERY
@@ -272,6 +370,8 @@ def test_event_types_may_have_any_name() -> None:
     schema = replace(small_graph().schema, event_types=odd, edge_types=edge_types)
     for network in NETWORKS.values():
         assert network(schema, hidden=4).layers
+    grouped = [edge_type for group in edge_groups(schema).values() for edge_type in group.edge_types]
+    assert sorted(grouped) == sorted(edge_types)
 
 
 @pytest.mark.parametrize(
@@ -283,8 +383,14 @@ def test_event_types_may_have_any_name() -> None:
         ({"heads": 0}, r"model\.heads"),
         ({"dropout": 1.0}, r"model\.dropout"),
         ({"edge_attributes": ["speed"]}, "speed"),
+        ({"edge_weights": "speed"}, "speed"),
     ],
 )
 def test_impossible_settings_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         NETWORKS["gat_sage"](small_graph().schema, **settings)
+
+
+def test_unknown_edge_weights_of_hetero_sage_are_an_error() -> None:
+    with pytest.raises(UserError, match=r"model\.edge_weights is 'cosine': choose among none, recency, weight"):
+        NETWORKS["hetero_sage"](small_graph().schema, edge_weights="cosine")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from recsys.data.event_log import EventLog
 from recsys.data.features import fit_encoders
-from recsys.graph.temporal_graph import SimilaritySettings, TemporalGraph
+from recsys.graph.settings import GraphSettings, SimilaritySettings
+from recsys.graph.temporal_graph import TemporalGraph
 from recsys.models.baselines.popularity import Popularity
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.registry import NETWORKS
@@ -22,8 +23,7 @@ from recsys.serving.manifest import MANIFEST, checksum
 from tests.factories import tiny_log
 
 KINDS = (*NETWORKS, "popularity", "recent popularity")
-WINDOWS = (0.1, 1.0)
-SIMILARITY = SimilaritySettings(k=3, threshold=0.4)
+GRAPH = GraphSettings(windows=(0.1, 1.0), similarity=SimilaritySettings(k=3, threshold=0.4))
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ class Made:
         arguments: dict[str, Any] = {
             "graph": self.graph,
             "encoders": fit_encoders(self.log),
-            "windows": WINDOWS,
-            "similarity": SIMILARITY,
             "scorer": self.scorer,
             "threshold": 0.1 + 0.2,
             "time": self.log.boundaries.t_test,
@@ -51,10 +49,10 @@ class Made:
         return folder
 
 
-def make_bundle(kind: str, folder: Path, log: EventLog | None = None) -> Made:
+def make_bundle(kind: str, folder: Path, log: EventLog | None = None, settings: GraphSettings = GRAPH) -> Made:
     """A run's folder with the bundle of one kind of model."""
     log = tiny_log(seed=3) if log is None else log
-    graph = TemporalGraph(log, fit_encoders(log), windows=WINDOWS, similarity=SIMILARITY)
+    graph = TemporalGraph(log, fit_encoders(log), settings)
     made = Made(log, graph, _scorer(kind, log, graph), folder)
     made.save(folder)
     return made

@@ -18,8 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.data.event_log_files import read_log, write_log
+from recsys.data.features import fit_encoders
 from recsys.errors import UserError
+from recsys.graph.settings import GraphSettings, SimilaritySettings
+from recsys.graph.temporal_graph import TemporalGraph
 from recsys.models.graph_scorer import GraphScorer
+from recsys.models.registry import NETWORKS
 from recsys.models.scorer import MoodScorer
 from recsys.serving import bundle as bundle_module
 from recsys.serving.bundle import load_bundle
@@ -157,7 +161,6 @@ def test_saving_replaces_nothing_but_a_bundle(gat: Made, tmp_path: Path) -> None
     ("change", "said"),
     [
         ({"threshold": float("nan")}, "threshold is nan"),
-        ({"windows": [(i + 1) / 200 for i in range(200)]}, "200 windows"),
         ({"config": {"rate": float("inf")}}, "Out of range"),
     ],
 )
@@ -166,6 +169,49 @@ def test_what_no_bundle_could_hold_is_not_saved(gat: Made, tmp_path: Path, chang
         gat.save(tmp_path / "bundle", **change)
     assert_one_sentence(error, said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_more_windows_than_a_bundle_may_have_are_not_saved(popular: Made, tmp_path: Path) -> None:
+    settings = GraphSettings(windows=[(i + 1) / 200 for i in range(200)])
+    with pytest.raises(UserError) as error:
+        popular.save(tmp_path / "bundle", graph=TemporalGraph(popular.log, fit_encoders(popular.log), settings))
+    assert_one_sentence(error, "graph.windows", "up to 100 shares")
+    assert list(tmp_path.iterdir()) == []
+
+
+SWITCHED_OFF: dict[str, GraphSettings] = {
+    "creators": GraphSettings(creators=False),
+    "tags": GraphSettings(tags=False),
+    "time_features": GraphSettings(time_features=False),
+    "similarity": GraphSettings(similarity=SimilaritySettings(users=False, contents=False)),
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHED_OFF)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_graphs_with_a_part_switched_off_come_back_as_they_were(kind: str, switch: str, tmp_path: Path) -> None:
+    made = make_bundle(kind, tmp_path / "bundle", settings=SWITCHED_OFF[switch])
+    loaded = load_bundle(made.folder)
+    assert loaded.graph.settings == SWITCHED_OFF[switch]
+    t = made.log.boundaries.t_test
+    assert torch.equal(all_scores(loaded.scorer, loaded.log, t), all_scores(made.scorer, made.log, t))
+    assert isinstance(made.scorer, GraphScorer)
+    assert isinstance(loaded.scorer, GraphScorer)
+    asked = np.arange(len(made.log.moods)), np.arange(6), t
+    assert len(asked[0]) > 0, "moods can be stated whatever the graph holds"
+    assert torch.equal(loaded.scorer.score_moods(*asked), made.scorer.score_moods(*asked))
+
+
+def test_a_bundle_of_format_version_1_is_still_read(gat: Made, copied: Path) -> None:
+    def as_written_then(manifest: dict[str, Any]) -> None:
+        graph = manifest.pop("graph")
+        manifest.update(format_version=1, windows=graph["windows"], similarity=graph["similarity"])
+
+    change_manifest(copied, as_written_then)
+    loaded = load_bundle(copied)
+    assert loaded.graph.settings == gat.graph.settings
+    t = gat.log.boundaries.t_test
+    assert torch.equal(all_scores(loaded.scorer, loaded.log, t), all_scores(gat.scorer, gat.log, t))
 
 
 def test_only_known_scorers_can_be_saved(gat: Made, tmp_path: Path) -> None:
@@ -319,12 +365,19 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "other moods": (lambda m: m["schema"].update(num_moods=10**9), "does not fit"),
     "schema without edges": (lambda m: m["schema"].pop("edge_types"), "damaged"),
     "schema of nonsense": (lambda m: m.update(schema={"numbers": "x"}), "damaged"),
-    "endless windows": (lambda m: m.update(windows=[0.5] * 10**5), "windows"),
-    "windows of text": (lambda m: m.update(windows=["half", "all"]), "damaged"),
-    "other windows": (lambda m: m.update(windows=[0.1, 0.5, 1.0]), "schema"),
-    "vast neighbours": (update("similarity", k=10**12), "similarity.k"),
-    "no neighbours": (update("similarity", k=0), "damaged"),
-    "similarity of nonsense": (update("similarity", path="/etc/passwd"), "damaged"),
+    "graph is a list": (lambda m: m.update(graph=[]), "graph is"),
+    "graph of nonsense": (update("graph", path="/etc/passwd"), "damaged"),
+    "endless windows": (update("graph", windows=[0.5] * 10**5), "graph.windows"),
+    "windows of text": (update("graph", windows=["half", "all"]), "damaged"),
+    "other windows": (update("graph", windows=[0.1, 0.5, 1.0]), "schema"),
+    "no windows": (lambda m: m["graph"].pop("windows"), "graph.windows"),
+    "vast neighbours": (lambda m: m["graph"]["similarity"].update(k=10**12), "similarity.k"),
+    "no neighbours": (lambda m: m["graph"]["similarity"].update(k=0), "damaged"),
+    "no similarity": (lambda m: m["graph"].pop("similarity"), "similarity.k"),
+    "similarity of nonsense": (lambda m: m["graph"]["similarity"].update(path="/etc/passwd"), "damaged"),
+    "other switch": (update("graph", creators=False), "schema"),
+    "switch of text": (update("graph", tags="no"), "graph.tags"),
+    "version 1 with a graph": (lambda m: m.update(format_version=1), "damaged"),
     "file above": (rename_file("encoders.json", "../encoders.json"), "a file is called"),
     "file deep above": (rename_file("encoders.json", "log/../../encoders.json"), "a file is called"),
     "file anywhere": (rename_file("encoders.json", "/etc/passwd"), "a file is called"),

@@ -25,7 +25,7 @@ from recsys.models.graph_scorer import GraphScorer
 from recsys.serving.bundle import load_bundle
 from recsys.serving.recommendations import Recommendations
 from recsys.serving.recommender import ALREADY_SEEN, NOT_YET_PUBLISHED, Recommender
-from tests.serving.bundles import SIMILARITY, WINDOWS, Made, make_bundle
+from tests.serving.bundles import GRAPH, Made, make_bundle
 
 NEAR = 1e-5  # scores nearer than this may change places where blocks of another size are rounded otherwise
 
@@ -276,7 +276,7 @@ def test_later_events_change_nothing(gat: Made, recommender: Recommender) -> Non
     events = ("user", "content", "type", "value", "weight", "time", "is_target")
     assert n < len(log)
     early = replace(log, **{name: getattr(log, name)[:n] for name in events})
-    graph = TemporalGraph(early, fit_encoders(log), windows=WINDOWS, similarity=SIMILARITY)
+    graph = TemporalGraph(early, fit_encoders(log), GRAPH)
     assert isinstance(gat.scorer, GraphScorer)
     bundle = replace(recommender.bundle, log=early, graph=graph, scorer=GraphScorer(gat.scorer.network, graph))
     without_future = Recommender(bundle)

@@ -1,0 +1,82 @@
+"""The static loader: one graph of the whole training period, whose own pairs are predicted; the report's way to train.
+
+`recsys.loading.window_loader` turns the seeds into batches; the default way to train is in `snapshot_loader`.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from recsys.data.event_log import EventLog
+from recsys.data.interaction_index import InteractionIndex
+from recsys.errors import UserError
+from recsys.graph.schema import USER, EdgeType, event_edge, reverse
+from recsys.graph.temporal_graph import TemporalGraph
+from recsys.loading.negatives import NegativeSampler
+from recsys.loading.seeds import Window, training_pairs
+from recsys.loading.window_loader import WindowLoader
+
+
+class StaticLoader(WindowLoader):
+    """Batches on the graph at t_val, of the pairs that are in it already: the control for snapshot training.
+
+    In every epoch the target pairs before t_val are split anew, at random, into disjoint parts. A batch has one part's
+    pairs as seeds, and a message graph without any edge between their users and contents, of any event type, either
+    way. So no training edge is message and target at once, which is the report's fault (section VI); compare
+    `disjoint_train_ratio` of PyTorch Geometric's `RandomLinkSplit`.
+
+    Nothing at or after t_val enters. But messages may be later than the event they help to predict, and the nodes'
+    counters (and the similarity edges that rest on them) count the whole training period, the seeds' own events
+    included: they leak what is to be predicted, which is what snapshot training avoids.
+
+    Args:
+        log: the event log.
+        graph: its temporal graph.
+        index: its interaction index.
+        negatives: draws the negatives of seeds and mood seeds.
+        seed: of all random choices.
+        parts: number of parts, which is that of batches an epoch; fewer if there are fewer pairs.
+        num_workers: processes that prepare batches ahead; 0 prepares them in this one.
+
+    Raises:
+        UserError: for arguments out of range, or if the log has no seed.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        graph: TemporalGraph,
+        index: InteractionIndex,
+        negatives: NegativeSampler,
+        seed: int,
+        parts: int = 12,
+        num_workers: int = 0,
+    ) -> None:
+        if parts < 1:
+            raise UserError(f"loader.parts is {parts}: it must be 1 or more.")
+        pairs = training_pairs(log, index)
+        super().__init__(
+            log=log,
+            index=index,
+            negatives=negatives,
+            seed=seed,
+            windows=[pairs],
+            num_parts=[min(parts, len(pairs))],
+            num_workers=num_workers,
+        )
+        self._snapshot = graph.snapshot(pairs.time)
+        # The seed that each event edge belongs to, -1 for none, int64, [E].
+        self._seed_of: dict[EdgeType, np.ndarray] = {}
+        for event_type in graph.schema.event_types:
+            for edge_type in (event_edge(event_type), reverse(event_edge(event_type))):
+                source, target = self._snapshot[edge_type].edge_index.numpy()
+                user, content = (source, target) if edge_type[0] == USER else (target, source)
+                self._seed_of[edge_type] = pairs.place_of(user, content)
+
+    def _message_graph(self, window: Window, chosen: np.ndarray) -> HeteroData:
+        stays = np.ones(len(window) + 1, dtype=bool)  # the last place, -1, is that of edges of no seed
+        stays[chosen] = False
+        kept: dict[EdgeType, Tensor] = {kind: torch.from_numpy(stays[seed]) for kind, seed in self._seed_of.items()}
+        return self._snapshot.edge_subgraph(kept)

@@ -1,0 +1,1 @@
+"""Search over configurations: the sweeper behind `python train.py -m`, its studies and what they show."""

@@ -1,0 +1,102 @@
+"""The end of a sweep: what the best configuration reaches on test, and the file that repeats it."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.trial import TrialState
+
+from recsys.errors import UserError
+from recsys.files import replacing
+from recsys.tuning.phase import Phase
+from recsys.tuning.settings import SweepSettings
+from recsys.tuning.study import SharedStudy
+
+Spread = dict[str, dict[str, Any]]  # metric -> {"mean", "std", "values"}
+
+
+def write_final(settings: SweepSettings, phase: Phase, shared: SharedStudy, config_loader: ConfigLoader) -> Path:
+    """Write `final.json` into the sweep's folder and `best_<name>.yaml` beside the other experiments; gives the latter.
+
+    Raises:
+        UserError: if no seed of the best configuration was completed.
+    """
+    done = shared.trials(TrialState.COMPLETE)
+    if not done:
+        raise UserError(f"the best configuration failed with every seed: see {phase.folder}.")
+    content: dict[str, Any] = {
+        "overrides": phase.plan["overrides"],
+        "seeds": [trial.params["seed"] for trial in done],
+        "validation": spread([trial.user_attrs["metrics"] for trial in done]),
+        "test": spread([trial.user_attrs["test"] for trial in done]),
+    }
+    with replacing(settings.path / "final.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    best_dir = Path(settings.best_dir) if settings.best_dir else own_experiments(config_loader)
+    path = best_dir / f"best_{settings.name}.yaml"
+    with replacing(path) as temporary:
+        temporary.write_text(experiment_file(settings, content, config_loader), encoding="utf-8")
+    return path
+
+
+def own_experiments(config_loader: ConfigLoader) -> Path:
+    """The folder of the program's experiments."""
+    (main,) = [item for item in config_loader.get_search_path().get_path() if item.provider == "main"]
+    return Path(main.path.removeprefix("file://")) / "experiment"
+
+
+def spread(metrics: Sequence[Mapping[str, float]]) -> Spread:
+    """Mean and standard deviation (of the sample; 0 for a single seed) of each metric over seeds."""
+    shared = [name for name in metrics[0] if all(name in other for other in metrics)]
+    found: Spread = {}
+    for name in shared:
+        values = [float(of_seed[name]) for of_seed in metrics]
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        found[name] = {"mean": float(np.mean(values)), "std": std, "values": values}
+    return found
+
+
+def experiment_file(settings: SweepSettings, content: Mapping[str, Any], config_loader: ConfigLoader) -> str:
+    """The text of `best_<name>.yaml`: the best configuration as an experiment, its figures as a comment.
+
+    Raises:
+        UserError: if an override takes something away, which no experiment file can say.
+    """
+    groups: list[Any] = []
+    values: dict[str, Any] = {}
+    experiment = None
+    parsed = OverridesParser.create(config_loader=config_loader).parse_overrides(content["overrides"])
+    for override in parsed:
+        key, value = override.key_or_group, override.value()
+        if override.is_delete():
+            raise UserError(f"{override.input_line} cannot be kept in an experiment file.")
+        if key == "experiment":
+            experiment = value
+        elif config_loader.get_group_options(key):
+            at = f"@{override.package}" if override.package else ""
+            groups = [entry for entry in groups if f"override /{key}{at}" not in entry]
+            groups.append({f"override /{key}{at}": value})
+        else:
+            place = values
+            *parents, last = key.split(".")
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[last] = value
+    defaults = [*([experiment] if experiment else []), *groups, "_self_"]
+    lines = [
+        "# @package _global_",
+        f"# The best configuration that the sweep {settings.name} has found, by {', '.join(settings.objectives)}.",
+        f"# Over seeds {', '.join(map(str, content['seeds']))}, mean +- standard deviation:",
+    ]
+    for split in ("validation", "test"):
+        shown = (name for name in ("ndcg@10", "recall@20", "mrr@10", "auroc") if name in content[split])
+        figures = (f"{name} {content[split][name]['mean']:.4f} +- {content[split][name]['std']:.4f}" for name in shown)
+        lines.append(f"#   {split}: {', '.join(figures)}")
+    lines.append(f"# python train.py {shlex.join([f'experiment=best_{settings.name}'])}")
+    return "\n".join(lines) + "\n" + yaml.safe_dump({"defaults": defaults, **values}, sort_keys=False)

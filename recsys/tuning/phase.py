@@ -1,0 +1,179 @@
+"""The two phases of a sweep as work to be done: the search, then the best configuration over several seeds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from hydra.core.config_loader import ConfigLoader
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from recsys.errors import UserError
+from recsys.tuning.best import best_trial
+from recsys.tuning.exhaustive import Exhaustive
+from recsys.tuning.settings import SweepSettings
+from recsys.tuning.space import SEED, Params, Space, parse_space
+from recsys.tuning.study import PLAN, SharedStudy, join_study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Trials of one kind.
+
+    Attributes:
+        study: the name of their study.
+        folder: what their folders are in, named by their numbers.
+        plan: what they have in common, as plain values: `overrides`, `space`, `when`, `variants`, `objectives` ...
+        space: what they vary.
+        chooser: gives the sampler for a trial's number, or its very params.
+        n_trials: their total number.
+        objectives, directions: what they are judged by.
+        pruner: gives them up; None lets all end.
+        test: whether they go on to the test set.
+    """
+
+    study: str
+    folder: Path
+    plan: Mapping[str, Any]
+    space: Space
+    chooser: Callable[[int], BaseSampler | Params]
+    n_trials: int
+    objectives: Sequence[str]
+    directions: Sequence[str]
+    pruner: BasePruner | None
+    test: bool
+
+    def begin(self, storage: BaseStorage) -> SharedStudy:
+        """Make the phase's study, or join it.
+
+        Raises:
+            UserError: if a study of that name searches something else.
+        """
+        return join_study(
+            self.study,
+            storage,
+            directions=self.directions,
+            plan=self.plan,
+            n_trials=self.n_trials,
+            pruner=self.pruner,
+        )
+
+
+def search_phase(settings: SweepSettings, overrides: Sequence[str], config_loader: ConfigLoader) -> Phase:
+    """The search itself, which never sees the test set.
+
+    Args:
+        settings: of the sweep.
+        overrides: of the command line, those that sweep and those that do not.
+        config_loader: looks up what `glob` matches.
+
+    Raises:
+        UserError: if the space cannot be searched in the way that is asked.
+    """
+    space = parse_space(settings.space, settings.when, settings.variants, overrides, config_loader)
+    varied = space.texts()
+    fixed = [override for override in overrides if override.lstrip("+").partition("=")[0] not in varied]
+    plan = {
+        "overrides": [*settings.overrides, *fixed],
+        "space": varied,
+        "when": {parameter.key: {k: list(v) for k, v in parameter.when.items()} for parameter in space.parameters},
+        "variants": {name: list(given) for name, given in space.variants.items()},
+        "objectives": settings.objectives,
+        "sampler": sampler_name(settings),
+        "seed": settings.seed,
+    }
+    n_trials = settings.n_trials
+    if isinstance(settings.sampler, Exhaustive):
+        points = settings.sampler.points(space, settings.seed)
+        n_trials = len(points) if n_trials is None else min(n_trials, len(points))
+        chooser: Callable[[int], BaseSampler | Params] = points.__getitem__
+    else:
+        chooser = seeded(settings.sampler, settings.seed)
+    if n_trials is None:
+        raise UserError("sweeps.n_trials is missing.")
+    return Phase(
+        study=settings.name,
+        folder=settings.path,
+        plan=plan,
+        space=space,
+        chooser=chooser,
+        n_trials=n_trials,
+        objectives=settings.objectives,
+        directions=settings.directions,
+        pruner=settings.pruner,
+        test=False,
+    )
+
+
+def final_phase(settings: SweepSettings, search: Phase, best: FrozenTrial) -> Phase:
+    """The best configuration with several seeds: the only trials that are tested."""
+    params = {key: value for key, value in best.params.items() if key != SEED}
+    seeds = range(settings.final_seeds)
+    plan = {
+        "overrides": [*search.plan["overrides"], *search.space.overrides(params)],
+        "seeds": list(seeds),
+    }
+    return Phase(
+        study=f"{settings.name}-final-{best.number}",
+        folder=settings.path / "final" / str(best.number),
+        plan=plan,
+        space=parse_space({SEED: f"range({settings.final_seeds})"}, {}, {}),
+        chooser=lambda number: {SEED: seeds[number]},
+        n_trials=len(seeds),
+        objectives=settings.objectives,
+        directions=settings.directions,
+        pruner=None,
+        test=True,
+    )
+
+
+def chosen_trial(shared: SharedStudy) -> FrozenTrial:
+    """The trial whose configuration is the best; of several objectives one on the Pareto front, by the first of them.
+
+    Raises:
+        UserError: if no trial was completed.
+    """
+    completed = shared.trials(TrialState.COMPLETE)
+    if not completed:
+        raise UserError(f"no trial of {shared.study.study_name!r} was completed, so there is no best one.")
+    if len(shared.study.directions) > 1:
+        front = {trial.number for trial in shared.study.best_trials}
+        completed = [trial for trial in completed if trial.number in front]
+    return best_trial(completed, maximize=shared.study.directions[0] == StudyDirection.MAXIMIZE)
+
+
+def resume_search(settings: SweepSettings, storage: BaseStorage, config_loader: ConfigLoader) -> Phase:
+    """The search as its study describes it, for a process that works on it.
+
+    Args:
+        settings: of the sweep.
+        storage: where the study is kept.
+        config_loader: looks up what `glob` matches.
+    """
+    plan = optuna.load_study(study_name=settings.name, storage=storage).user_attrs[PLAN]
+    sweeps = [f"{key}={text}" for key, text in plan["space"].items() if key != "variant"]
+    phase = search_phase(settings, [*plan["overrides"][len(settings.overrides) :], *sweeps], config_loader)
+    if phase.plan != plan:
+        raise UserError(f"this process was started with other options than the study {settings.name!r}.")
+    return phase
+
+
+def seeded(sampler: Callable[..., BaseSampler], seed: int) -> Callable[[int], BaseSampler]:
+    """A sampler for each trial that depends on nothing but the seed, the number and the trials before."""
+
+    def of(number: int) -> BaseSampler:
+        return sampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+
+    return of
+
+
+def sampler_name(settings: SweepSettings) -> str:
+    """What the sampler is called in the plan."""
+    sampler = settings.sampler
+    return repr(sampler) if isinstance(sampler, Exhaustive) else f"{sampler.func.__name__}({sampler.keywords})"  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch_geometric.typing
 
 from tests.conftest import ROOT, Command
 from tests.sources.platform.server import TOKEN, TOKEN_VARIABLE, generate, serving
@@ -55,6 +56,46 @@ def test_other_models_run(train: Command, tmp_path: Path, model: str) -> None:
     done = train(f"model={model}", *options, "trainer.max_epochs=1", f"run_dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert "ndcg@10" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["all"]
+
+
+NEIGHBOR = (
+    *(option for option in SMALL if not option.startswith("loader.")),
+    "loader=neighbor",
+    "loader.fan_out=[4,2]",
+    "loader.seeds_per_epoch=256",
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("model=gat_sage", "loader.strategy=strength"),
+        ("model=hetero_sage", "objective=sampled_softmax", "negatives=in_batch", "loader.num_workers=2"),
+    ],
+    ids=lambda options: options[0],
+)
+def test_training_by_neighbour_sampling(train: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = train(*NEIGHBOR, *options, "trainer.max_epochs=2", f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert "ndcg@10" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["all"]
+    assert (tmp_path / "run" / "bundle" / "manifest.json").is_file()
+
+
+BAD_NEIGHBOR = {
+    "pyg-lib is missing": ("loader.sampler=pyg_lib", "not installed here"),
+    "unknown relation": ("loader.fan_out_of={views: [3, 3]}", "loader.fan_out_of names views"),
+    "unknown strategy": ("loader.strategy=newest", "choose uniform, last"),
+    "no half-life": ("loader.strategy=decay", "half_life"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_NEIGHBOR)
+def test_bad_options_of_the_neighbour_loader_end_with_one_sentence(train: Command, tmp_path: Path, case: str) -> None:
+    option, said = BAD_NEIGHBOR[case]
+    if "pyg_lib" in option and torch_geometric.typing.WITH_PYG_LIB:
+        pytest.skip("pyg-lib is installed")
+    given = [other for other in NEIGHBOR if other.partition("=")[0] != option.partition("=")[0]]
+    assert_one_sentence(train(*given, option, f"run_dir={tmp_path}/run"), said)
 
 
 @pytest.mark.parametrize(

@@ -30,18 +30,29 @@ class Readings:
         """No readings."""
         return cls((), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 0)))
 
-    def as_of(self, t: int, num_nodes: int) -> np.ndarray:
-        """The last numbers of each of the first `num_nodes` nodes that were read strictly before `t` (ns).
+    def last(self, node: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """The last numbers of each node that were read strictly before a time of its own.
+
+        Args:
+            node: int64, [n].
+            time: ns, int64, [n].
 
         Returns:
-            NaN where there is none, float64, [num_nodes, len(names)].
+            NaN where there is none, float64, [n, len(names)].
         """
-        known = np.full((num_nodes, len(self.names)), np.nan)
-        past = int(np.searchsorted(self.time, t, side="left"))
-        node, values = self.node[:past], self.values[:past]
+        known = np.full((len(node), len(self.names)), np.nan)
+        # Readings are numbered in the order of time, so that (node, number) sorts each node's by time.
+        stride = len(self.time) + 1
+        asked = node * stride + np.searchsorted(self.time, time, side="left")
         for column in range(len(self.names)):
-            given = (node < num_nodes) & ~np.isnan(values[:, column])
-            known[node[given], column] = values[given, column]  # of repeated nodes numpy keeps the last, the latest
+            given = np.flatnonzero(~np.isnan(self.values[:, column]))
+            keys = self.node[given] * stride + given
+            order = np.argsort(keys)
+            place = np.searchsorted(keys[order], asked, side="left") - 1
+            found = place >= 0
+            reading = given[order[place[found]]]
+            own = self.node[reading] == node[found]
+            known[np.flatnonzero(found)[own], column] = self.values[reading[own], column]
         return known
 
     def learnable(self, t_val: int, num_nodes: int) -> Self:
@@ -49,7 +60,8 @@ class Readings:
 
         Any other would be constant while a model is trained, and then move its scores by weights never learned.
         """
-        kept = np.flatnonzero(~np.isnan(self.as_of(t_val, num_nodes)).all(axis=0))
+        before = self.last(np.arange(num_nodes), np.full(num_nodes, t_val))
+        kept = np.flatnonzero(~np.isnan(before).all(axis=0))
         return type(self)(tuple(self.names[i] for i in kept), self.node, self.time, self.values[:, kept])
 
     def renumbered(self, number: np.ndarray) -> Self:

@@ -107,7 +107,8 @@ def assert_same_nodes(left: NodeTable, right: NodeTable, t_val: int) -> None:
     pd.testing.assert_frame_equal(left.attributes[:count], right.attributes[:count], check_exact=True)
     learnable = [nodes.readings.learnable(t_val, count) for nodes in (left, right)]
     assert learnable[0].names == learnable[1].names
-    assert learnable[0].as_of(t_val, count).tobytes() == learnable[1].as_of(t_val, count).tobytes()
+    before = np.arange(count), np.full(count, t_val)
+    assert learnable[0].last(*before).tobytes() == learnable[1].last(*before).tobytes()
 
 
 def test_attributes_of_later_contents_change_nothing_before() -> None:

@@ -35,16 +35,16 @@ def test_only_what_was_read_strictly_before_the_time_is_seen() -> None:
         (30, [[1, 3], nothing, [5, 6]]),
         (31, [[9, 4], nothing, [7, 6]]),
     ):
-        np.testing.assert_array_equal(by_hand().as_of(t, 3), expected, err_msg=str(t))
-    np.testing.assert_array_equal(by_hand().as_of(31, 1), [[9, 4]])
-    assert Readings.none().as_of(5, 2).shape == (2, 0)
+        np.testing.assert_array_equal(by_hand().last(np.arange(3), np.full(3, t)), expected, err_msg=str(t))
+    np.testing.assert_array_equal(by_hand().last(np.array([0]), np.array([31])), [[9, 4]])
+    assert Readings.none().last(np.arange(2), np.full(2, 5)).shape == (2, 0)
 
 
 def test_what_no_node_had_before_validation_is_not_learnable() -> None:
     assert by_hand().learnable(11, 1).names == ("views",)
     assert by_hand().learnable(11, 3).names == ("views", "likes")
     assert by_hand().learnable(10, 3).names == ()
-    np.testing.assert_array_equal(by_hand().learnable(11, 1).as_of(31, 1), [[9]])
+    np.testing.assert_array_equal(by_hand().learnable(11, 1).last(np.array([0]), np.array([31])), [[9]])
 
 
 @settings(deadline=None, max_examples=30)
@@ -60,7 +60,7 @@ def test_as_of_is_the_last_number_of_each_node(seed: int) -> None:
         for column, number in enumerate(numbers):
             if time < t and node < num_nodes and not np.isnan(number):
                 expected[node, column] = number
-    np.testing.assert_array_equal(readings.as_of(t, num_nodes), expected)
+    np.testing.assert_array_equal(readings.last(np.arange(num_nodes), np.full(num_nodes, t)), expected)
 
 
 def test_readings_follow_their_nodes_and_bad_ones_are_set_aside() -> None:

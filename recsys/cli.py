@@ -200,6 +200,65 @@ def _print_comparison(console: Console, comparison: "Comparison") -> None:
         console.print(_plain(note))
 
 
+@app.command()
+def fetch(
+    *,
+    config: Annotated[Path, typer.Option(help="YAML file with the settings of the platform under 'api'.")],
+    out: Annotated[Path, typer.Option(help="Folder for what is fetched: its raw/ holds the pages and a manifest.")],
+    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch what is new since the last time.")] = False,
+) -> None:
+    """Download a platform's data, or go on with a download that was stopped."""
+    import yaml  # noqa: PLC0415
+
+    from recsys.sources.platform.api import PlatformApi  # noqa: PLC0415
+    from recsys.sources.platform.download import fetch  # noqa: PLC0415
+    from recsys.sources.platform.pages import PageStore  # noqa: PLC0415
+
+    try:
+        plain = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{config} cannot be read: give a YAML file, such as conf/data/platform.yaml.") from error
+    fetch(PlatformApi.from_plain(plain, str(config)), out, refresh=refresh)
+    rows = PageStore(out).rows_by_endpoint()
+    table = Table()
+    table.add_column("endpoint")
+    table.add_column("rows", justify="right")
+    for endpoint, count in rows.items():
+        table.add_row(endpoint, f"{count:,}")
+    Console().print(table)
+    print(f"Pages: {out / 'raw'}")
+
+
+@app.command()
+def moods(
+    *,
+    run: Annotated[Path, typer.Option(help="A run's folder, or a bundle by itself.")],
+    examples: Annotated[int, typer.Option(help="Contents shown for each mood, those with most events first.")] = 3,
+) -> None:
+    """List the moods that a newcomer can choose from, with counts and examples."""
+    if examples < 0:
+        raise UserError(f"--examples is {examples}: give a whole number of at least 0.")
+
+    from recsys.serving.manifest import find_bundle  # noqa: PLC0415
+
+    folder = find_bundle(run)
+
+    from recsys.serving.bundle import load_bundle  # noqa: PLC0415
+    from recsys.serving.moods import list_moods  # noqa: PLC0415
+
+    bundle = load_bundle(folder)
+    listed = list_moods(bundle.log, bundle.time, examples)
+    if not listed:
+        raise UserError(f"{folder} has no moods: its data has no moods, tags or categories before validation.")
+    table = Table()
+    for column in ("mood", "kind", "contents", "events", "examples"):
+        table.add_column(column, justify="right" if column in ("contents", "events") else "left", overflow="fold")
+    for mood in listed:
+        cells = [mood.name, mood.kind, f"{mood.contents:,}", f"{mood.events:,}", ", ".join(mood.examples)]
+        table.add_row(*map(_plain, cells))
+    Console().print(table)
+
+
 def _print_table(found: "Recommendations") -> None:
     """Print the recommendations for a person to read."""
     console = Console()

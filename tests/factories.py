@@ -22,7 +22,8 @@ def tiny_tables(seed: int = 0, num_users: int = 8, num_contents: int = 12, num_e
 
     User ids are ints and content ids strings. The last two contents have a creation time but no event, the last
     user only acts in the last quarter, some creation times and attributes are missing, one content is missing in the
-    contents table. Validation and test have positives for every seed (of any type).
+    contents table. Totals of users and contents are read at four times, before, during and after the log. Validation
+    and test have positives for every seed (of any type).
     """
     rng = np.random.default_rng(seed)
     user_ids = 100 + rng.permutation(num_users)
@@ -34,7 +35,22 @@ def tiny_tables(seed: int = 0, num_users: int = 8, num_contents: int = 12, num_e
         users=_users(rng, user_ids, time),
         contents=_contents(rng, user_ids, content_ids, time),
         content_tags=pd.DataFrame({"content_id": content_ids[:2], "tag": ["sea", "calm"], "kind": ["tag", "mood"]}),
+        readings={
+            "users": _readings(rng, "user_id", user_ids, time, ("follower_count", "post_count")),
+            "contents": _readings(rng, "content_id", content_ids, time, ("view_count",)),
+        },
     )
+
+
+def _readings(
+    rng: np.random.Generator, key: str, ids: np.ndarray, time: np.ndarray, names: tuple[str, ...]
+) -> pd.DataFrame:
+    moments = [time[len(time) // 4], time[len(time) // 2], time[int(0.8 * len(time))], time[-1] + 60]
+    read_at = np.repeat(moments, len(ids))
+    numbers = {
+        name: np.where(rng.random(len(read_at)) < 0.8, rng.integers(0, 90, len(read_at)), np.nan) for name in names
+    }
+    return pd.DataFrame({key: np.tile(ids, len(moments)), "read_at": read_at, **numbers})
 
 
 def _interactions(
@@ -117,7 +133,8 @@ def with_future_changed(tables: Tables, t: int, rng: np.random.Generator) -> Tab
     """The same tables up to `t` (ns), with the rest changed, deleted or added, and all rows shuffled.
 
     Events at or after `t` are dropped and added (of a new type too). Users and contents that do
-    not exist before `t` (neither by creation time nor by an event) are dropped and changed, new ones are added.
+    not exist before `t` (neither by creation time nor by an event) are dropped and changed, new ones are added. What
+    was read at or after `t` is dropped, changed and added.
     Nothing strictly before `t` is touched. Anything fitted is fitted before T_val, so take `t` >= T_val to test it.
     """
     interactions = tables.interactions
@@ -160,7 +177,16 @@ def with_future_changed(tables: Tables, t: int, rng: np.random.Generator) -> Tab
         users=shuffled(users),
         contents=shuffled(contents),
         content_tags=shuffled(tags),
+        readings={name: shuffled(_changed_readings(frame, t, rng)) for name, frame in tables.readings.items()},
     )
+
+
+def _changed_readings(readings: pd.DataFrame, t: int, rng: np.random.Generator) -> pd.DataFrame:
+    later = readings["read_at"].to_numpy() * 1_000_000_000 >= t
+    future = readings[later & (rng.random(len(readings)) < 0.5)].copy()
+    future[future.columns[2:]] = 1e6
+    added = readings.iloc[:3].assign(read_at=-(-t // 1_000_000_000), never_read_before=7.0)
+    return pd.concat([readings[~later], future, added])
 
 
 def _unborn(table: pd.DataFrame, key: str, early: pd.DataFrame, t: int) -> np.ndarray:

@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from recsys import __version__, cli
 from recsys.serving.bundle import load_bundle
@@ -17,6 +20,7 @@ from recsys.serving.recommender import Recommender
 from tests.conftest import ROOT
 from tests.factories import tiny_log
 from tests.serving.bundles import Made, make_bundle
+from tests.sources.platform.server import TOKEN, TOKEN_VARIABLE, generate, serving
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,58 @@ def test_mistakes_are_one_sentence(made: Made, run: Run, tmp_path: Path) -> None
     assert_error(run("recommend", "--run", Path(__file__), "--mood", "joy"), "no folder")
 
 
+def test_moods_are_listed_with_counts_and_examples(made: Made, run: Run) -> None:
+    log, t = made.log, made.log.boundaries.t_test
+    done = run("moods", "--run", made.folder.parent, "--examples", 2)
+    assert (done.code, done.err) == (0, "")
+    assert "\x1b" not in done.out, "a title must not steer the terminal"
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.out.splitlines() if "│" in line]
+    counts = {}
+    for mood, name in zip(log.moods, log.mood_names, strict=True):
+        contents = [c for c, tag in log.content_tags.T if tag == mood and log.contents.exists_from[c] < t]
+        events = [int(((log.content == c) & (log.time < t)).sum()) for c in contents]
+        counts[name] = ["mood", f"{len(contents)}", f"{sum(events)}"]
+        examples = next(line for line in lines if line[0] == name)[4]
+        best = contents[int(np.argmax(events))]
+        assert examples.startswith(str(log.contents.attributes["title"].iloc[best]).replace("\x1b", " "))
+        assert examples.count("About") == min(2, len(contents))
+    assert {line[0]: line[1:4] for line in lines if line[0]} == counts
+    assert_error(run("moods", "--run", made.folder, "--examples", -1), "--examples is -1")
+    assert_error(run("moods", "--run", "nowhere"), "nowhere")
+
+
+def test_fetch_prints_what_it_has_and_goes_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    rows = generate()
+    config, out = tmp_path / "platform.yaml", tmp_path / "out"
+    ask = ("fetch", "--config", config, "--out", out)
+    with serving(rows) as server:
+        plain = {"base_url": server.url, "page_size": 20, "requests_per_second": 1000, "backoff": 0.01}
+        config.write_text(yaml.safe_dump({"api": plain}))
+        done = run(*ask)
+        assert (done.code, done.err) == (0, ""), done
+        for endpoint, part in rows.items():
+            assert re.search(rf"{endpoint}\W+{len(part)}\W", done.out)
+        asked = len(server.asked)
+        assert run(*ask).out == done.out
+        assert len(server.asked) == asked
+        monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+        shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", run(*ask[:-1], tmp_path / "watched").err)
+        for endpoint, part in rows.items():
+            assert re.search(rf"{endpoint} ━+ +{len(part)} rows", shown)
+        monkeypatch.delenv("FORCE_COLOR")
+        assert run(*ask, "--refresh").out == done.out
+        assert len(server.asked) > asked
+        server.token = "another-token"
+        assert_error(run(*ask, "--refresh"), "token is expired or wrong", TOKEN_VARIABLE)
+    assert_error(run("fetch", "--config", tmp_path / "no.yaml", "--out", out), "no.yaml")
+    for text, said in (("api: {", "cannot be read"), ("a: 1", "no entry 'api'"), ("api: {pages: 3}", "api.pages")):
+        config.write_text(text)
+        assert_error(run(*ask), said)
+    config.write_text((ROOT / "conf/data/platform.yaml").read_text())
+    assert_error(run("fetch", "--config", config, "--out", tmp_path / "other"), "api.base_url")
+
+
 def test_wrong_options_exit_with_2(made: Made, run: Run) -> None:
     for arguments in (("recommend", "--mood", "joy"), ("recommend", "--run", made.folder, "-k", "ten"), ("reccomend",)):
         done = run(*arguments)
@@ -148,7 +204,8 @@ def test_version(run: Run) -> None:
 def test_help_names_the_verbs(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    assert "recommend" in done.out
+    for verb in ("recommend", "fetch", "moods"):
+        assert verb in done.out
 
 
 def recsys(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 
 from recsys.sources.synthetic import SyntheticPlatform
 from tests.conftest import ROOT
+from tests.sources.platform.server import TOKEN, TOKEN_VARIABLE, Server, generate, serving
 
 SMALL_PLATFORM = ("data.num_users=150", "data.num_contents=200", "data.num_events=4000")
 SMALL_RUN = ("trainer.max_epochs=1", "loader.snapshots=2", "negatives.count=4")
@@ -25,8 +27,8 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder to run the commands in, with the tables that they name."""
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder to run the commands in, with the tables that they name and a platform that answers."""
     folder = tmp_path_factory.mktemp("readme")
     tables = SyntheticPlatform(num_users=150, num_contents=200, num_events=4000, seed=1).load()
     assert tables.contents is not None
@@ -43,7 +45,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
         )
         contents.to_csv(logs / name / "items.csv.gz", index=False)
-    return folder
+    rows = generate(num_users=60, num_posts=80, num_events=1500)
+    (logs / "answers").mkdir()
+    for endpoint, part in rows.items():
+        (logs / "answers" / f"{endpoint}.json").write_bytes(Server.envelope(endpoint, part, 1, len(part)))
+    with serving(rows) as server:
+        (folder / "platform.yaml").write_text(f"api: {{base_url: '{server.url}', requests_per_second: 1000}}\n")
+        yield folder
 
 
 def test_first_two_commands_set_up() -> None:
@@ -63,9 +71,10 @@ def test_every_other_command_runs(workplace: Path) -> None:
         if words[0] == "make":
             continue
         bin_dir = Path(sys.executable).parent
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{bin_dir}:{os.environ['PATH']}"}
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{bin_dir}:{os.environ['PATH']}", TOKEN_VARIABLE: TOKEN}
         if words[:2] == ["python", "train.py"]:
             small = SMALL_RUN if "ckpt" not in command else ()
+            small = tuple(option for option in small if "loader=" not in command or not option.startswith("loader."))
             small += () if "data=" in command or "experiment=" in command or "ckpt" in command else SMALL_PLATFORM
             small = () if "--" in command else small
             if "-m" in words:

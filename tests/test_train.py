@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch_geometric.typing
 
 from tests.conftest import ROOT, Command
+from tests.sources.platform.server import TOKEN, TOKEN_VARIABLE, generate, serving
 
 SMALL = (
     "data.num_users=150",
@@ -54,6 +56,46 @@ def test_other_models_run(train: Command, tmp_path: Path, model: str) -> None:
     done = train(f"model={model}", *options, "trainer.max_epochs=1", f"run_dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert "ndcg@10" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["all"]
+
+
+NEIGHBOR = (
+    *(option for option in SMALL if not option.startswith("loader.")),
+    "loader=neighbor",
+    "loader.fan_out=[4,2]",
+    "loader.seeds_per_epoch=256",
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("model=gat_sage", "loader.strategy=strength"),
+        ("model=hetero_sage", "objective=sampled_softmax", "negatives=in_batch", "loader.num_workers=2"),
+    ],
+    ids=lambda options: options[0],
+)
+def test_training_by_neighbour_sampling(train: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = train(*NEIGHBOR, *options, "trainer.max_epochs=2", f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert "ndcg@10" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["all"]
+    assert (tmp_path / "run" / "bundle" / "manifest.json").is_file()
+
+
+BAD_NEIGHBOR = {
+    "pyg-lib is missing": ("loader.sampler=pyg_lib", "not installed here"),
+    "unknown relation": ("loader.fan_out_of={views: [3, 3]}", "loader.fan_out_of names views"),
+    "unknown strategy": ("loader.strategy=newest", "choose uniform, last"),
+    "no half-life": ("loader.strategy=decay", "half_life"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_NEIGHBOR)
+def test_bad_options_of_the_neighbour_loader_end_with_one_sentence(train: Command, tmp_path: Path, case: str) -> None:
+    option, said = BAD_NEIGHBOR[case]
+    if "pyg_lib" in option and torch_geometric.typing.WITH_PYG_LIB:
+        pytest.skip("pyg-lib is installed")
+    given = [other for other in NEIGHBOR if other.partition("=")[0] != option.partition("=")[0]]
+    assert_one_sentence(train(*given, option, f"run_dir={tmp_path}/run"), said)
 
 
 @pytest.mark.parametrize(
@@ -177,3 +219,34 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str) -> No
     assert len(errors) == 1, done.stderr
     assert said in errors[0]
     assert "Traceback" not in done.stderr
+
+
+def test_the_platform_is_fetched_trained_on_and_its_token_left_nowhere(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    options = ("model.hidden=8", "loader.snapshots=2", "negatives.count=4", "trainer.max_epochs=1")
+    rows = generate(num_users=60, num_posts=80, num_events=1500)
+    with serving(rows) as server:
+        api = (f"data.api.base_url={server.url}", "data.api.requests_per_second=1000", f"data.folder={tmp_path}/pages")
+        done = train("data=platform", *api, *options, f"run_dir={tmp_path}/run")
+        assert done.returncode == 0, done.stderr
+        asked = len(server.asked)
+        assert asked > 0
+        leaky = train("data=platform", *api, *options, "data.leaky_totals=true", f"run_dir={tmp_path}/leaky")
+        assert leaky.returncode == 0, leaky.stderr
+        assert len(server.asked) == asked, "what was fetched is read again"
+        server.token = "another-token"
+        done = train("data=platform", *api, *options, "data.max_age_hours=1e-9", f"run_dir={tmp_path}/refused")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "token is expired or wrong" in done.stderr
+    cleaning = pd.read_csv(tmp_path / "run" / "cleaning.csv")
+    assert cleaning.loc[cleaning["table"] == "platform views", "rows"].iloc[0] == len(rows["views"])
+    for folder, leaks in (("run", False), ("leaky", True)):
+        page = (tmp_path / folder / "report.html").read_text()
+        assert ('role="alert">LEAK' in page) == leaks
+        assert ("LEAK" in (tmp_path / folder / "train.log").read_text()) == leaks
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 30
+    assert not any(TOKEN.encode() in content for content in written)
+    assert TOKEN not in done.stdout + done.stderr + leaky.stdout + leaky.stderr

@@ -1,4 +1,4 @@
-"""Row by row: which rows of the four tables can be used, with ids, times, values and words in one form.
+"""Row by row: which rows of the tables can be used, with ids, times, values and words in one form.
 
 `schema` has checked the columns before; `preparation` orders, numbers and weights what is left.
 """
@@ -13,6 +13,7 @@ from recsys.data.cleaning_report import Findings
 from recsys.data.event_log import NEVER
 from recsys.data.ids import Ids, read_ids, unite
 from recsys.data.plain_values import as_words, read_numbers, word_codes
+from recsys.data.readings import Readings
 from recsys.data.timestamps import Times, read_times
 from recsys.errors import UserError
 from recsys.sources.base import (
@@ -20,6 +21,7 @@ from recsys.sources.base import (
     CONTENT,
     CREATED,
     CREATOR,
+    READ_AT,
     TAG,
     TAG_KIND,
     TIME,
@@ -65,6 +67,8 @@ class CleanTables:
         creators: creator of each row of `contents.table`.
         content_tags: content (place in the ids of `contents`), tag (str), kind ("tag" or "mood") and row; without the
             contents' own tags and moods.
+        user_readings, content_readings: rows in the order of reading, whose nodes are still places in the ids of
+            `users` and `contents`.
     """
 
     events: pd.DataFrame
@@ -73,6 +77,8 @@ class CleanTables:
     contents: Entities
     creators: Ids
     content_tags: pd.DataFrame
+    user_readings: Readings
+    content_readings: Readings
 
 
 def clean_tables(tables: Tables, now: int, findings: Findings) -> CleanTables:
@@ -87,12 +93,20 @@ def clean_tables(tables: Tables, now: int, findings: Findings) -> CleanTables:
         UserError: a column cannot be read at all, or no event is usable.
     """
     users, contents, tags = (_or_empty(t) for t in (tables.users, tables.contents, tables.content_tags))
-    event_users, user_ids = unite([_ids(tables.interactions, "interactions", USER), _ids(users, "users", USER)])
-    event_contents, content_ids, tagged = unite(
+    of_users, of_contents = (_or_empty(tables.readings.get(name)) for name in ("users", "contents"))
+    event_users, user_ids, read_users = unite(
+        [
+            _ids(tables.interactions, "interactions", USER),
+            _ids(users, "users", USER),
+            _ids(of_users, "readings of users", USER),
+        ]
+    )
+    event_contents, content_ids, tagged, read_contents = unite(
         [
             _ids(tables.interactions, "interactions", CONTENT),
             _ids(contents, "contents", CONTENT),
             _ids(tags, "content_tags", CONTENT),
+            _ids(of_contents, "readings of contents", CONTENT),
         ]
     )
     events, types = _clean_events(tables.interactions, event_users, event_contents, now, findings)
@@ -108,6 +122,8 @@ def clean_tables(tables: Tables, now: int, findings: Findings) -> CleanTables:
         contents=clean_contents,
         creators=_ids(clean_contents.table, "contents", CREATOR),
         content_tags=_clean_content_tags(tags, tagged, findings),
+        user_readings=_clean_readings(of_users, "readings of users", read_users, now, findings),
+        content_readings=_clean_readings(of_contents, "readings of contents", read_contents, now, findings),
     )
 
 
@@ -223,6 +239,28 @@ def _clean_content_tags(table: pd.DataFrame, ids: Ids, findings: Findings) -> pd
         findings.set_aside("content_tags", table, np.flatnonzero(usable & wrong), reason)
         usable &= ~wrong
     return clean[usable].reset_index(drop=True)
+
+
+def _clean_readings(table: pd.DataFrame, name: str, ids: Ids, now: int, findings: Findings) -> Readings:
+    if not len(table):
+        return Readings.none()
+    findings.count(name, "read", "", len(table))
+    times = read_times(table[READ_AT], f"{READ_AT} of {name}")
+    usable = np.ones(len(table), dtype=bool)
+    for wrong, reason in (
+        (ids.missing, f"no {ids.where.split()[0]}"),
+        (~times.known, f"no {READ_AT}"),
+        (times.known & (times.ns > now), f"{READ_AT} in the future"),
+    ):
+        findings.set_aside(name, table, np.flatnonzero(usable & wrong), reason)
+        usable &= ~wrong
+    rows = np.flatnonzero(usable)
+    rows = rows[np.argsort(times.ns[rows], kind="stable")]
+    names = tuple(column for column in table.columns if column not in (USER, CONTENT, READ_AT))
+    numbers = np.column_stack([np.empty((len(table), 0)), *(read_numbers(table[column]) for column in names)])
+    numbers[~np.isfinite(numbers)] = np.nan
+    findings.count(name, "used", "", len(rows))
+    return Readings(names, ids.codes[rows], times.ns[rows], numbers[rows])
 
 
 def _stated(times: Times, where: str) -> Times:

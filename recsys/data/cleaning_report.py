@@ -2,14 +2,13 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-logger = logging.getLogger(__name__)
+from recsys.sources.base import Outcome
 
-Outcome = Literal["read", "used", "merged", "set aside", "kept", "made missing"]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

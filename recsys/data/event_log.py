@@ -1,11 +1,12 @@
 """The clean log of timed events and the nodes it speaks of. `recsys.data.preparation` builds it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from recsys.data.readings import Readings
 from recsys.sources.base import Kind, Oracle
 
 Split = Literal["train", "validation", "test"]
@@ -24,12 +25,14 @@ class NodeTable:
         exists_from: creation time or first event, whichever is earlier; ns, int64, ascending, [n].
         attributes: further columns of the source, a row a node, RangeIndex, [n rows].
         kinds: kind of each attribute column.
+        readings: numbers that may be seen only after the time at which they were read.
     """
 
     ids: np.ndarray
     exists_from: np.ndarray
     attributes: pd.DataFrame
     kinds: dict[str, Kind]
+    readings: Readings = field(default_factory=Readings.none)
 
     def __len__(self) -> int:
         return len(self.ids)

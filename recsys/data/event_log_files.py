@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.data.event_log import Boundaries, EventLog, NodeTable
+from recsys.data.readings import Readings
 from recsys.errors import UserError
 from recsys.sources.base import Kind
 
@@ -48,6 +50,9 @@ def write_log(log: EventLog, folder: Path) -> None:
         if name in _LINKS:
             table[_LINKS[name]] = pa.array(getattr(log, _LINKS[name]))
         _write_table(pa.table(table), folder / f"{name}.parquet")
+        readings = getattr(log, name).readings
+        if readings.names:
+            _write_table(pa.table(_reading_columns(readings)), folder / f"{name}_readings.parquet")
     content, tag = log.content_tags
     _write_table(pa.table({"content": content, "tag": tag}), folder / "content_tags.parquet")
     settings = {
@@ -99,6 +104,10 @@ def _read(folder: Path, settings: dict[str, Any]) -> EventLog:
     events = {name: _array(table, name, dtype) for name, dtype in _EVENTS.items()}
     tables = {name: pq.read_table(folder / f"{name}.parquet") for name in _NODES}
     nodes = {name: _node_table(tables[name], settings["kinds"][name]) for name in _NODES}
+    for name in _NODES:
+        path = folder / f"{name}_readings.parquet"
+        if path.is_file():
+            nodes[name] = replace(nodes[name], readings=_readings(pq.read_table(path)))
     pairs = pq.read_table(folder / "content_tags.parquet")
     return EventLog(
         name=settings["name"],
@@ -134,10 +143,15 @@ def _check(log: EventLog) -> None:
         ("tagged content", log.content_tags[0], 0, len(log.contents)),
         ("tag", log.content_tags[1], 0, len(log.tags)),
         ("mood", log.moods, 0, len(log.tags)),
+        *((f"reading of {name}", getattr(log, name).readings.node, 0, len(getattr(log, name))) for name in _NODES),
     ):
         if len(rows) and not least <= rows.min() <= rows.max() < count:
             raise ValueError(f"a {what} is out of range")
-    for what, times in (("events", log.time), *((name, getattr(log, name).exists_from) for name in _NODES)):
+    for what, times in (
+        ("events", log.time),
+        *((name, getattr(log, name).exists_from) for name in _NODES),
+        *((f"readings of {name}", getattr(log, name).readings.time) for name in _NODES),
+    ):
         if (np.diff(times) < 0).any():
             raise ValueError(f"the {what} are not in time order")
 
@@ -169,6 +183,18 @@ def _node_table(table: pa.Table, kinds: dict[str, Kind]) -> NodeTable:
         attributes=pd.DataFrame(attributes, index=pd.RangeIndex(len(table))),
         kinds=dict(kinds),
     )
+
+
+def _reading_columns(readings: Readings) -> dict[str, np.ndarray]:
+    columns = {"node": readings.node, "time": readings.time}
+    return columns | {_PREFIX + name: readings.values[:, i] for i, name in enumerate(readings.names)}
+
+
+def _readings(table: pa.Table) -> Readings:
+    names = tuple(name.removeprefix(_PREFIX) for name in table.column_names if name.startswith(_PREFIX))
+    values = [_array(table, _PREFIX + name, np.float64) for name in names]
+    node, time = (_array(table, name, np.int64) for name in ("node", "time"))
+    return Readings(names, node, time, np.column_stack([np.empty((len(table), 0)), *values]))
 
 
 def _array(table: pa.Table, name: str, dtype: type) -> np.ndarray:

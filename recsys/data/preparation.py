@@ -4,7 +4,7 @@ import logging
 import math
 import time as clock
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -97,6 +97,8 @@ def prepare(tables: Tables, settings: LogSettings) -> Prepared:
         UserError: the tables or the settings are unusable; the message says why and what to do.
     """
     findings = Findings()
+    for note in tables.notes:
+        findings.count(*note)
     check_tables(tables)
     now = clock.time_ns() if settings.now is None else read_time(settings.now, "setting now")
     clean = clean_tables(tables, now, findings)
@@ -173,6 +175,8 @@ def _build_log(
 
     users, user_number = nodes(clean.users, events["user"].to_numpy())
     contents, content_number = nodes(clean.contents, events["content"].to_numpy())
+    users = replace(users, readings=clean.user_readings.renumbered(user_number))
+    contents = replace(contents, readings=clean.content_readings.renumbered(content_number))
     content_rows = content_number[clean.contents.codes]
     creators, creator_of, user_of_creator = build_creators(clean.creators, content_rows, contents, users)
     tag_rows = _of_known_contents(clean.content_tags, content_number, tables.content_tags, findings)

@@ -102,18 +102,17 @@ def event_weights(
     return np.asarray(weight, dtype=np.float32)
 
 
-def recency(time: np.ndarray, first: int, t: int) -> np.ndarray:
+def recency(time: np.ndarray, first: int, t: int | np.ndarray) -> np.ndarray:
     """How late each event lies in [first, t], min-max scaled to [0, 1] with `t` as the maximum; float32, [n].
 
     Args:
         time: times of the events, ns, int64, [n].
         first: time of the log's first event, ns.
-        t: the time from which they are seen, ns; where it equals `first` every recency is 1.
+        t: the time from which they are seen, or that of each, ns; where it equals `first` recency is 1.
     """
-    if t <= first:
-        return np.ones(len(time), dtype=np.float32)
-    share: np.ndarray = np.clip((time - first) / (t - first), 0.0, 1.0).astype(np.float32)
-    return share
+    span = np.asarray(t) - first
+    share: np.ndarray = np.where(span > 0, np.clip((time - first) / np.maximum(span, 1), 0.0, 1.0), 1.0)
+    return share.astype(np.float32)
 
 
 def strength(weight: np.ndarray, recency: np.ndarray) -> np.ndarray:

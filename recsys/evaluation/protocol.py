@@ -75,8 +75,8 @@ def evaluate(
       may be of either kind.
     - `cold_users_mood`, for scorers with a mood path: lists from the mood that the user's first positive shows, judged
       on the user's other positives (`slices.MoodUsers`). `cold_users_regular` ranks and judges the same users,
-      candidates and positives by the regular path, so these two compare. Ranking metrics only.
-      `users_without_mood` and `users_without_rest` count the cold users left out of both.
+      candidates and positives by the regular path of any scorer, so these two compare, also with other scorers. Ranking
+      metrics only. `users_without_mood` and `users_without_rest` count the cold users left out of both.
 
     Every slice has `users` and `positives`, and coverage, novelty, diversity (where contents have attributes) and
     Gini of the lists of 10.
@@ -100,7 +100,7 @@ def evaluate(
 
     audience = audience_of(log, task.time)
     cold_user, cold_content = cold_users(log, task.user, task.time), audience == 0
-    moods = mood_users(log, task, cold_user) if isinstance(scorer, MoodScorer) and len(log.moods) else None
+    moods = mood_users(log, task, cold_user) if len(log.moods) else None
     lists, pair_scores = rank_task(
         scorer, index, task, cold_content=cold_content, moods=moods, k=max(*ks, top, SHOWN), block=block
     )
@@ -129,6 +129,8 @@ def evaluate(
             )
     if moods is not None:
         _count_left_out(by_slice, moods)
+        if isinstance(scorer, MoodScorer) and "cold_users_mood" not in by_slice:
+            logger.info("No cold user to judge the mood path on.")
 
     return Evaluation(
         split=task.split,
@@ -216,5 +218,3 @@ def _count_left_out(by_slice: Metrics, moods: MoodUsers) -> None:
     for name in ("cold_users_mood", "cold_users_regular"):
         if name in by_slice:
             by_slice[name] |= left_out
-    if "cold_users_mood" not in by_slice:
-        logger.info("No cold user to judge the mood path on: %s", left_out)

@@ -60,21 +60,23 @@ def rank_task(
     """Score each user once, by blocks, and rank the contents of each slice.
 
     Args:
-        scorer: the model; with a mood path if `moods` is given.
+        scorer: the model.
         index: the log's index.
         task: who is to be scored.
         cold_content: whether each content is cold, bool, [task.num_contents].
-        moods: the cold users to rank by mood too.
+        moods: the cold users to rank once more, without the content that shows their mood.
         k: length of the lists.
         block: users scored at a time.
 
     Returns:
-        The lists of slices all, warm_contents, cold_contents and, where `moods` has users, cold_users_mood and
-        cold_users_regular; and the scores of the positive (row 0) and negative (row 1) pairs, float32, [2, P].
+        The lists of slices all, warm_contents, cold_contents and, where `moods` has users, cold_users_regular and, of a
+        scorer with a mood path, cold_users_mood; and the scores of the positive (row 0) and negative (row 1) pairs,
+        float32, [2, P].
     """
     kinds = {"all": None, "warm_contents": np.flatnonzero(~cold_content), "cold_contents": np.flatnonzero(cold_content)}
     contents, rows = np.arange(task.num_contents), np.arange(len(task.user))
-    mood_scores = _mood_scores(scorer, task, moods) if moods is not None and len(moods.row) else None
+    moods = moods if moods is not None and len(moods.row) else None
+    mood_scores = _mood_scores(scorer, task, moods) if moods is not None and isinstance(scorer, MoodScorer) else None
     pair_scores = np.empty((2, len(task.label)), dtype=np.float32)
     lists: dict[str, list[RankedLists]] = defaultdict(list)
     progress = tqdm(task.batches(index, block), f"Ranking {task.split}", -(-len(rows) // block), leave=False)
@@ -87,7 +89,7 @@ def rank_task(
             # An unborn content is neither warm nor cold.
             unborn = batch.unborn if only is None else np.zeros_like(batch.unborn)
             lists[name].append(rank_users(block_rows, scores, batch.positive, unborn, k=k, only=only))
-        if moods is not None and mood_scores is not None:
+        if moods is not None:
             for name, by_either in _rank_mood_users(moods, mood_scores, scores, start, batch, k=k).items():
                 lists[name].append(by_either)
     return {name: RankedLists.join(parts) for name, parts in lists.items()}, pair_scores
@@ -148,21 +150,20 @@ def _pair_scores(scores: Tensor, batch: RankingBatch) -> np.ndarray:
     return torch.stack([scores[row, content], of_negative]).numpy()
 
 
-def _mood_scores(scorer: Scorer, task: RankingTask, moods: MoodUsers) -> Tensor:
+def _mood_scores(scorer: MoodScorer, task: RankingTask, moods: MoodUsers) -> Tensor:
     """Scores of all contents for every mood up to the last one needed, [num_moods, C]."""
-    assert isinstance(scorer, MoodScorer)
     asked = np.arange(moods.mood.max() + 1)
     return _checked(scorer.score_moods(asked, np.arange(task.num_contents), task.time), task)
 
 
 def _rank_mood_users(
-    moods: MoodUsers, mood_scores: Tensor, scores: Tensor, start: int, batch: RankingBatch, *, k: int
+    moods: MoodUsers, mood_scores: Tensor | None, scores: Tensor, start: int, batch: RankingBatch, *, k: int
 ) -> dict[str, RankedLists]:
     """Rank the mood users of one block by mood and by the regular path, each without the content that gave the mood.
 
     Args:
         moods: all mood users.
-        mood_scores: of all contents, [num_moods, C].
+        mood_scores: of all contents, [num_moods, C]; None for a scorer without a mood path.
         scores: of the block's users, -inf for their histories, [U, C].
         start: place of the block's first user in `task.user`.
         batch: the block.
@@ -171,10 +172,9 @@ def _rank_mood_users(
     of_block = (moods.row >= start) & (moods.row < start + len(scores))
     users, first = moods.row[of_block], moods.first[of_block]
     rest = _rest(batch.positive, users - start, first)
-    by_path = {
-        "cold_users_mood": mood_scores[torch.from_numpy(moods.mood[of_block])],
-        "cold_users_regular": scores[torch.from_numpy(users - start)],
-    }
+    by_path = {"cold_users_regular": scores[torch.from_numpy(users - start)]}
+    if mood_scores is not None:
+        by_path["cold_users_mood"] = mood_scores[torch.from_numpy(moods.mood[of_block])]
     for candidates in by_path.values():
         candidates[torch.arange(len(users)), torch.from_numpy(first)] = -torch.inf
     unborn = batch.unborn[users - start]

@@ -16,6 +16,7 @@ from recsys.evaluation import plots
 from recsys.evaluation.examples import example_users, minute
 from recsys.evaluation.page import write_page
 from recsys.evaluation.protocol import SHOWN, Evaluation
+from recsys.sources.base import LEAK
 
 COLLAPSED = 0.05  # a smaller spread of the probabilities says nothing about who likes what
 HEADLINES = (
@@ -92,7 +93,7 @@ def _sizes(log: EventLog) -> dict[str, int]:
 def _warnings(inputs: ReportInputs) -> list[str]:
     """What a reader must not miss."""
     everyone = inputs.test.metrics["all"]
-    warnings = []
+    warnings = sorted({f"{reason}." for _, _, reason, _ in inputs.cleaning.lines if reason.startswith(LEAK)})
     spread = everyone.get("score_spread")
     if spread is not None and spread < COLLAPSED:
         warnings.append(

@@ -12,7 +12,7 @@ SLICES = ("all", "warm_users", "cold_users", "cold_users_mood", "warm_contents",
 def print_summary(
     model: str, test: Mapping[str, Mapping[str, float]], references: Mapping[str, Mapping[str, Mapping[str, float]]]
 ) -> None:
-    """Print test metrics by slice, and those of the references on all users below them.
+    """Print test metrics by slice; below them those of the references on all users, and of all on the mood's users.
 
     Args:
         model: name of the model.
@@ -30,6 +30,12 @@ def print_summary(
     table.add_section()
     for name, slices in references.items():
         table.add_row(f"{name} (all)", *cells(slices["all"]), style="dim")
+    if "cold_users_mood" in test:  # the same users, ranked without the mood
+        table.add_section()
+        regular = {model: test, **references}
+        for name, slices in regular.items():
+            if "cold_users_regular" in slices:
+                table.add_row(f"{name} (cold_users_mood)", *cells(slices["cold_users_regular"]), style="dim")
     # A fixed width keeps the table whole where the output is not a terminal.
     Console(width=120).print(table)
 

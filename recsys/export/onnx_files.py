@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from recsys.errors import UserError
 from recsys.export.device_model import DeviceModel
-from recsys.export.traceable import traceable
+from recsys.export.traceable import traceable_edges
 from recsys.graph.schema import CONTENT, USER, EdgeType
 from recsys.models.neighbours import TypedEdges
 from recsys.models.network import Network
@@ -97,15 +97,15 @@ class Encoder(nn.Module):
     def forward(self, *given: Tensor) -> tuple[Tensor, Tensor]:
         """Features with at least one column, in the order of `shapes`, -> users [U, hidden], contents [C, hidden]."""
         left = iter(given)
-        features = {
-            node_type: (
-                next(left) if numbers else torch.empty(self._counts[node_type], 0),
-                next(left) if categories else torch.empty(self._counts[node_type], 0, dtype=torch.int64),
-            )
-            for node_type, (numbers, categories) in self._shapes.items()
-        }
-        vectors = self.network.encode_features(features, self._edges)
-        return vectors[USER], vectors[CONTENT]
+        h = {}
+        for node_type, (numbers, categories) in self._shapes.items():
+            count = self._counts[node_type]
+            x = next(left) if numbers else torch.empty(count, 0)
+            x_cat = next(left) if categories else torch.empty(count, 0, dtype=torch.int64)
+            h[node_type] = self.network.embeddings[node_type](x, x_cat)
+        for layer in self.network.layers:
+            h = layer(h, self._edges)
+        return h[USER], h[CONTENT]
 
 
 def write_onnx(model: DeviceModel, folder: Path) -> dict[str, dict[str, Any]]:
@@ -142,7 +142,7 @@ def _encoder(model: DeviceModel) -> tuple[Encoder, dict[str, Tensor]]:
     counts = {name: int(graph[name].num_nodes) for name in types}
     features = {f"{name}_{key}": graph[name][key] for name in types for key in ("x", "x_cat")}
     features = {name: values for name, values in features.items() if values.shape[1]}
-    return Encoder(network, traceable(network.edges(graph)), shapes, counts), features
+    return Encoder(network, traceable_edges(network, graph), shapes, counts), features
 
 
 def _written(

@@ -1,13 +1,12 @@
 """Edges whose sums are made of operations that ONNX has; `recsys.models.neighbours` has the fast ones."""
 
-from collections.abc import Mapping
-from copy import copy
-
 import torch
 from torch import Tensor
+from torch_geometric.data import HeteroData
 
 from recsys.graph.schema import EdgeType
 from recsys.models.neighbours import Neighbours, TypedEdges
+from recsys.models.network import EdgeGroup, Network
 
 
 class TraceableNeighbours(Neighbours):
@@ -39,12 +38,18 @@ class TraceableNeighbours(Neighbours):
         return values.new_zeros(self.num_targets, *values.shape[1:]).scatter_add(0, index, values)
 
 
-def traceable(edges: Mapping[EdgeType, TypedEdges]) -> dict[EdgeType, TypedEdges]:
-    """The same edges with sums that can be exported."""
-    return {key: _traceable(of_type) for key, of_type in edges.items()}
+def traceable_edges(network: Network, graph: HeteroData) -> dict[EdgeType, TypedEdges]:
+    """The edges of a snapshot as the layers of a network want them, by group, with sums that can be exported."""
+    return {key: _typed_edges(graph, key, group) for key, group in network.groups.items()}
 
 
-def _traceable(edges: TypedEdges) -> TypedEdges:
-    same = copy(edges)
-    same.to_typed, same.from_typed = TraceableNeighbours(edges.to_typed), TraceableNeighbours(edges.from_typed)
-    return same
+def _typed_edges(graph: HeteroData, key: EdgeType, group: EdgeGroup) -> TypedEdges:
+    stores = [graph[edge_type] for edge_type in group.edge_types]
+    edges = TypedEdges(
+        [store.edge_index for store in stores],
+        graph[key[0]].num_nodes,
+        graph[key[2]].num_nodes,
+        [store.edge_attr for store in stores] if group.attributes else None,
+    )
+    edges.to_typed, edges.from_typed = TraceableNeighbours(edges.to_typed), TraceableNeighbours(edges.from_typed)
+    return edges

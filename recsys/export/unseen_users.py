@@ -159,9 +159,10 @@ def _states(model: DeviceModel) -> Tensor:
     def keep(_: nn.Module, arguments: tuple[dict[str, Tensor], Any]) -> None:
         kept.append(arguments[0][CONTENT][torch.from_numpy(model.contents.rows)].cpu())
 
-    hooks = [layer.register_forward_pre_hook(keep) for layer in model.scorer.network.layers]
-    model.scorer.reset()  # so that it encodes once more
-    model.scorer.vectors(model.users.rows[:0], model.contents.rows[:0], model.time)
+    network = model.scorer.network
+    hooks = [layer.register_forward_pre_hook(keep) for layer in network.layers]
+    with torch.no_grad():
+        network.encode(model.scorer.graph.snapshot(model.time))
     for hook in hooks:
         hook.remove()
     return torch.stack(kept)

@@ -60,6 +60,11 @@ class LogEdges:
         of_contents = {edge_type: edges.before(num_contents) for edge_type, edges in self._of_contents.items()}
         return {**of_events, **of_contents}
 
+    def ever(self) -> dict[EdgeType, dict[str, Tensor]]:
+        """All edges of the log; those of events with `time`, ns, int64 [E], and `weight`, float32 [E]."""
+        of_events = {edge_type: edges.ever() for edge_type, edges in self._of_events.items()}
+        return {**of_events, **{edge_type: edges.ever() for edge_type, edges in self._of_contents.items()}}
+
 
 class _EventEdges:
     """The edges of one event type in one direction, sorted by target, then by time. Arguments: [E], in time order."""
@@ -81,6 +86,13 @@ class _EventEdges:
             "time": torch.from_numpy(time),
         }
 
+    def ever(self) -> dict[str, Tensor]:
+        return {
+            "edge_index": _edge_index(self._source, self._target),
+            "time": torch.from_numpy(self._time),
+            "weight": torch.from_numpy(self._weight),
+        }
+
 
 class _ContentEdges:
     """Edges that exist as soon as their content does, sorted by target, then by source. Arguments: [E]."""
@@ -92,6 +104,9 @@ class _ContentEdges:
     def before(self, num_contents: int) -> dict[str, Tensor]:
         keep = np.flatnonzero(self._content < num_contents)
         return {"edge_index": _edge_index(self._source[keep], self._target[keep])}
+
+    def ever(self) -> dict[str, Tensor]:
+        return {"edge_index": _edge_index(self._source, self._target)}
 
 
 def _edge_index(source: np.ndarray, target: np.ndarray) -> Tensor:

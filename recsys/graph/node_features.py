@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from recsys.data.event_log import EventLog
-from recsys.data.features import FeatureEncoders
+from recsys.data.features import EncodedAttributes, FeatureEncoders
+from recsys.data.readings import Readings
 from recsys.graph.counters import Columns, Counters, log_age, span_before
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
 
@@ -64,7 +65,8 @@ class NodeFeatures:
     """Features of users, contents, creators and tags as of a time.
 
     `x` holds the encoded numbers, then z-scores, over the nodes that exist at that time, of the counters (see
-    `Counters`) and of the ages of time attributes, and last for users the flag `cold`, 0 or 1. `x_cat` holds the
+    `Counters`), of the ages of time attributes and of the last readings before that time, and last for users the flag
+    `cold`, 0 or 1. `x_cat` holds the
     encoded categories; a tag's are its kind and its own place among the tags known before t_val. Creators have no
     identity, so that a new one is seen like the others. Without time features, `x` is the encoded numbers alone.
 
@@ -77,16 +79,23 @@ class NodeFeatures:
     Attributes:
         number_names: node type -> names of the columns of `x`.
         cardinalities: node type -> sizes of the vocabularies behind the columns of `x_cat`, unknown included.
+        windows: as given; None without time features.
     """
 
     def __init__(
         self, log: EventLog, encoders: FeatureEncoders, windows: Sequence[float], *, time_features: bool = True
     ) -> None:
         self._log = log
+        self.windows = tuple(windows) if time_features else None
         self._counters = Counters(log, windows) if time_features else None
         self._user, self._content = encoders.user.encode(log.users), encoders.content.encode(log.contents)
         self._time_names = {USER: encoders.user.time_names, CONTENT: encoders.content.time_names}
         self._nodes = {USER: log.users, CONTENT: log.contents, CREATOR: log.creators, TAG: log.tags}
+        t_val = log.boundaries.t_val
+        self.readings = {
+            kind: nodes.readings.learnable(t_val, nodes.count_before(t_val))
+            for kind, nodes in ((USER, log.users), (CONTENT, log.contents))
+        }
         self._tag_categories = _tag_categories(log)
         self.cardinalities: dict[str, tuple[int, ...]] = {
             USER: tuple(encoders.user.cardinalities),
@@ -104,12 +113,8 @@ class NodeFeatures:
 
     def before(self, t: int) -> FeaturesBefore:
         """Features of all nodes that exist before `t` (ns), from events strictly before `t`."""
-        count = {node_type: nodes.count_before(t) for node_type, nodes in self._nodes.items()}
-        # A type without any column still has as many rows as nodes.
-        raw = {
-            node_type: np.column_stack([np.empty((count[node_type], 0)), *columns.values()])
-            for node_type, columns in self._columns(t).items()
-        }
+        raw = self._raw(t)
+        count = {node_type: len(columns) for node_type, columns in raw.items()}
         scaling = {node_type: Scaling.fit(columns) for node_type, columns in raw.items()}
         scaled = {node_type: scaling[node_type].apply(columns) for node_type, columns in raw.items()}
         numbers = {
@@ -127,7 +132,7 @@ class NodeFeatures:
         return FeaturesBefore(_tensors(numbers), _tensors(categories), scaling[USER])
 
     def newcomers(self, users: np.ndarray, t: int, scaling: Scaling) -> tuple[Tensor, Tensor]:
-        """`x` and `x_cat` of users that do not exist yet at `t` (ns): their attributes, and counters of 0.
+        """`x` and `x_cat` of users that do not exist yet at `t` (ns): attributes, readings, and counters of 0.
 
         Args:
             users: rows in `log.users`, int64, [U].
@@ -136,9 +141,10 @@ class NodeFeatures:
         """
         x, x_cat = self._user.numbers[users], self._user.categories[users]
         if self._counters is not None:
-            ages = _attribute_ages(self._time_names[USER], self._user.times[users], t, span_before(self._log, t))
+            stated = _attribute_ages(self._time_names[USER], self._user.times[users], t, span_before(self._log, t))
+            stated |= last_readings(self.readings[USER], users, np.full(len(users), t))
             raw = np.zeros((len(users), len(scaling.mean)))
-            raw[:, raw.shape[1] - len(ages) :] = np.reshape(list(ages.values()), (len(ages), len(users))).T
+            raw[:, raw.shape[1] - len(stated) :] = np.reshape(list(stated.values()), (len(stated), len(users))).T
             x = np.column_stack([x, scaling.apply(raw), np.ones(len(users), dtype=np.float32)])
         return torch.from_numpy(x), torch.from_numpy(x_cat)
 
@@ -150,14 +156,34 @@ class NodeFeatures:
         cold: np.ndarray = (num_events == 0).astype(np.float32)[:, None]
         return cold
 
+    def attributes(self, node_type: str) -> EncodedAttributes:
+        """Encoded attributes of every node of a type."""
+        if node_type in (USER, CONTENT):
+            return self._user if node_type == USER else self._content
+        count = len(self._log.creators if node_type == CREATOR else self._log.tags)
+        none = np.zeros((count, 0), dtype=np.int64)
+        return EncodedAttributes(none.astype(np.float32), self._tag_categories if node_type == TAG else none, none)
+
+    def scaling(self, t: int) -> dict[str, Scaling]:
+        """Scaling of the counters and ages as of `t` (ns), node type -> scaling."""
+        return {kind: Scaling.fit(raw) for kind, raw in self._raw(t).items()}
+
+    def _raw(self, t: int) -> dict[str, np.ndarray]:
+        """The columns of each node type side by side, float64 [num_nodes, columns], also where there is no column."""
+        return {
+            node_type: np.column_stack([np.empty((self._nodes[node_type].count_before(t), 0)), *columns.values()])
+            for node_type, columns in self._columns(t).items()
+        }
+
     def _columns(self, t: int) -> dict[str, Columns]:
-        """Raw counters, followed by ages of the attributes, node type -> name -> float64 [num_nodes]."""
+        """Raw counters, then ages of attributes, then readings; node type -> name -> float64 [num_nodes]."""
         if self._counters is None:
             return {node_type: {} for node_type in self._nodes}
         columns, span = self._counters.before(t), span_before(self._log, t)
         for node_type, encoded in ((USER, self._user), (CONTENT, self._content)):
-            times = encoded.times[: self._nodes[node_type].count_before(t)]
-            columns[node_type] |= _attribute_ages(self._time_names[node_type], times, t, span)
+            count = self._nodes[node_type].count_before(t)
+            columns[node_type] |= _attribute_ages(self._time_names[node_type], encoded.times[:count], t, span)
+            columns[node_type] |= last_readings(self.readings[node_type], np.arange(count), np.full(count, t))
         return columns
 
 
@@ -172,6 +198,24 @@ def _attribute_ages(names: Sequence[str], times: np.ndarray, t: int, span: int) 
     for i, name in enumerate(_attribute_names(names)):
         columns[f"{name}:age"] = log_age(times[:, i], t, span)
         columns[f"{name}:is_past"] = (times[:, i] < t).astype(np.float64)
+    return columns
+
+
+def last_readings(readings: Readings, node: np.ndarray, time: np.ndarray) -> Columns:
+    """The logarithm of each last number read strictly before a time and whether there is one; 0 where there is none.
+
+    Args:
+        readings: all readings.
+        node: whose numbers are asked for, int64, [n].
+        time: as of when, ns, int64, [n].
+    """
+    known = readings.last(node, time)
+    columns: Columns = {}
+    for i, name in enumerate(readings.names):
+        given = ~np.isnan(known[:, i])
+        numbers = np.where(given, known[:, i], 0.0)
+        columns[f"reading:{name}"] = np.sign(numbers) * np.log1p(np.abs(numbers))
+        columns[f"reading:{name}:is_known"] = given.astype(np.float64)
     return columns
 
 

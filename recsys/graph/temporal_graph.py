@@ -1,20 +1,23 @@
 """The graph of users, contents, creators and tags as of any time; `schema` says what a snapshot holds."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from copy import copy
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import EdgeStorage
 
-from recsys.data.event_log import EventLog
+from recsys.data.event_log import NEVER, EventLog
 from recsys.data.features import FeatureEncoders
 from recsys.graph.edges import LogEdges
 from recsys.graph.node_features import FeaturesBefore, NodeFeatures, Scaling
 from recsys.graph.schema import CONTENT, CREATOR, SIMILAR, TAG, USER, GraphSchema
 from recsys.graph.settings import GraphSettings
 from recsys.graph.similarity import profiles, similar_pairs
+from recsys.graph.timed_features import TimedFeatures
 
 
 class TemporalGraph:
@@ -89,6 +92,34 @@ class TemporalGraph:
             data[USER][key] = value
         return data
 
+    def timed_features(self, times: np.ndarray) -> TimedFeatures:
+        """Features of single nodes at times of their own, scaled as of the last of these `times` (ns, ascending)."""
+        return TimedFeatures(self.log, self._features, times)
+
+    def timed_edges(self, times: np.ndarray) -> HeteroData:
+        """All edges of the log with the times from which they count, for a sampler that sees them from any time.
+
+        Similarity edges are those as of the last of these `times` (ns, ascending), at which they replace those before.
+
+        Returns:
+            Per node type `num_nodes` and `time`, from when nodes exist; per edge type `edge_index`, `time` (but for
+            edges that count as soon as their nodes exist), `end_time` for similarity edges, and `weight`: of events
+            weight / max_weight, of similarity edges the cosine.
+        """
+        data = HeteroData()
+        tables = {USER: self.log.users, CONTENT: self.log.contents, CREATOR: self.log.creators, TAG: self.log.tags}
+        for node_type in self.schema.numbers:
+            data[node_type].num_nodes = len(tables[node_type])
+            data[node_type].time = torch.from_numpy(tables[node_type].exists_from)
+        edges = self._edges.ever()
+        for node_type in self._similar:
+            kind = (node_type, SIMILAR, node_type)
+            edges[kind] = _renewed([self.snapshot(int(t))[kind] for t in times], times)
+        for edge_type in self.schema.edge_types:
+            for key, value in edges[edge_type].items():
+                data[edge_type][key] = value
+        return data
+
     def _newcomers(self, users: np.ndarray, t: int, scaling: Scaling) -> dict[str, Tensor]:
         users = np.asarray(users, dtype=np.int64)
         if (users < self.log.users.count_before(t)).any():
@@ -149,3 +180,16 @@ class TemporalGraph:
             event_types=self.log.types,
             num_moods=len(self.log.moods),
         )
+
+
+def _renewed(stores: Sequence[EdgeStorage], times: np.ndarray) -> dict[str, Tensor]:
+    """Similarity edges that each count from one of the times (ns) on, until just before the next."""
+    size = torch.tensor([store.edge_index.shape[1] for store in stores])
+    begin = torch.from_numpy(times) - 1  # edges are seen from later times than theirs
+    end = torch.cat([begin[1:], torch.tensor([NEVER])])
+    return {
+        "edge_index": torch.cat([store.edge_index for store in stores], dim=1),
+        "time": begin.repeat_interleave(size),
+        "end_time": end.repeat_interleave(size),
+        "weight": torch.cat([store.edge_attr for store in stores])[:, 0],
+    }

@@ -47,7 +47,7 @@ class Window:
 
     def place_of(self, user: np.ndarray, content: np.ndarray) -> np.ndarray:
         """Place of each (user, content) pair among the seeds, -1 for none; contents exist at `time`; both broadcast."""
-        return _place_in(user * self.num_contents + content, self.user * self.num_contents + self.content)
+        return place_in(user * self.num_contents + content, self.user * self.num_contents + self.content)
 
 
 def training_windows(
@@ -201,10 +201,10 @@ class ContentMoods:
 
     def carries(self, mood: np.ndarray, content: np.ndarray) -> np.ndarray:
         """Whether each content carries each mood; both arguments broadcast."""
-        return _place_in(content * self._num_moods + mood, self._keys) >= 0
+        return place_in(content * self._num_moods + mood, self._keys) >= 0
 
 
-def _place_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+def place_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     """Place of each key among the ascending ones, -1 where it is none of them; int64 of the keys' shape."""
     if not len(ascending):
         return np.full(keys.shape, -1)

@@ -1,4 +1,4 @@
-"""A trained network as a `Scorer`: encode the graph as of t once, then score by blocks."""
+"""A trained network as a `Scorer`: encode the graph as of t once, then score; both by blocks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recsys.graph.schema import CONTENT, USER
 from recsys.graph.temporal_graph import TemporalGraph
+from recsys.models.blockwise import encode_by_blocks
 from recsys.models.network import Network
 
 
@@ -83,7 +84,7 @@ class GraphScorer:
         """Vectors of all nodes that exist at `t`."""
         if self._time != t:
             device = next(self.network.parameters()).device
-            self._vectors = self.network.encode(self.graph.snapshot(t).to(str(device)))
+            self._vectors = encode_by_blocks(self.network, self.graph.snapshot(t).to(str(device)))
             self._time = t
         return self._vectors
 

@@ -48,13 +48,23 @@ class HeteroLayer(nn.Module):
         self.dropout = dropout
         self.activate = activate
 
-    def forward(self, h: dict[str, Tensor], edges: Mapping[EdgeType, TypedEdges]) -> dict[str, Tensor]:
-        """Vectors of every node after this layer; node type -> [num_nodes, hidden] in and out."""
-        total = {node_type: self.root[node_type](vectors) for node_type, vectors in h.items()}
+    def forward(
+        self, h: dict[str, Tensor], edges: Mapping[EdgeType, TypedEdges], targets: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Vectors after this layer; node type -> [num_nodes, hidden] in and out.
+
+        Args:
+            h: vectors of the nodes that messages come from.
+            edges: the edges from these to the targets, for the node types among the targets.
+            targets: vectors of the nodes wanted, where they are not all of `h`.
+        """
+        targets = h if targets is None else targets
+        total = {node_type: self.root[node_type](vectors) for node_type, vectors in targets.items()}
         for edge_type, conv in self.convs.items():
             source, _, target = edge_type
-            total[target] = total[target] + conv(edges[edge_type], h[source], h[target])
-        return {node_type: h[node_type] + self._update(node_type, summed) for node_type, summed in total.items()}
+            if target in targets:
+                total[target] = total[target] + conv(edges[edge_type], h[source], targets[target])
+        return {kind: targets[kind] + self._update(kind, summed) for kind, summed in total.items()}
 
     def _update(self, node_type: str, summed: Tensor) -> Tensor:
         update = self.norm[node_type](summed)

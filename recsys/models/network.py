@@ -62,6 +62,7 @@ class Network(nn.Module, ABC):
 
     Attributes:
         name: what the network is called in `registry.NETWORKS`.
+        groups: what each layer's convolutions go over, by the names of the convolutions; empty without layers.
         settings: the constructor's arguments besides the schema, as JSON values: what a bundle needs to build it again.
     """
 
@@ -82,24 +83,42 @@ class Network(nn.Module, ABC):
         self.layers = nn.ModuleList(layers)
         self.head = head
         self.mood_head = mood_head
-        self._groups = dict(groups) if layers else {}
+        self.groups = dict(groups) if layers else {}
 
     def encode(self, graph: HeteroData) -> dict[str, Tensor]:
-        """Vectors of every node of a graph as `TemporalGraph` gives it; node type -> [num_nodes, hidden]."""
-        features = {node_type: (graph[node_type].x, graph[node_type].x_cat) for node_type in self.embeddings}
-        return self.encode_features(features, self.edges(graph))
+        """Vectors of the nodes of a graph; node type -> [num_nodes, hidden].
 
-    def edges(self, graph: HeteroData) -> dict[EdgeType, TypedEdges]:
-        """The edges of a graph as the layers want them, by group."""
-        return {key: _edges(graph, key[0], key[2], group) for key, group in self._groups.items()}
-
-    def encode_features(
-        self, features: Mapping[str, tuple[Tensor, Tensor]], edges: Mapping[EdgeType, TypedEdges]
-    ) -> dict[str, Tensor]:
-        """As `encode`, from `x` and `x_cat` by node type, and from what `edges` gives."""
-        h = {node_type: self.embeddings[node_type](*of_type) for node_type, of_type in features.items()}
+        Of a graph as `TemporalGraph` gives it, they are those of every node. Of a sampled one, whose nodes and edges
+        are sorted by their hop and counted in `num_sampled_nodes` and `num_sampled_edges`, they are those of the seeds,
+        which come first: each layer leaves out what is too far away to reach them in the layers left.
+        """
+        if "num_sampled_nodes" in graph[USER]:
+            return self._encode_seeds(graph)
+        h = self.embed(graph)
+        edges = {key: _edges(graph, key, group) for key, group in self.groups.items()}
         for layer in self.layers:
             h = layer(h, edges)
+        return h
+
+    def embed(self, graph: HeteroData, sizes: Mapping[str, int] | None = None) -> dict[str, Tensor]:
+        """First vectors of the nodes, or of the first `sizes` of each type; node type -> [num_nodes, hidden]."""
+        return {
+            kind: embedding(*(graph[kind][key][: None if sizes is None else sizes[kind]] for key in ("x", "x_cat")))
+            for kind, embedding in self.embeddings.items()
+        }
+
+    def _encode_seeds(self, graph: HeteroData) -> dict[str, Tensor]:
+        """`encode` of a sampled graph."""
+        depth = len(self.layers)
+        h = self.embed(graph, _within(graph, depth))
+        for place, layer in enumerate(self.layers):
+            hops = depth - place - 1  # nodes up to this many hops away are still needed after this layer
+            targets = {kind: h[kind][:size] for kind, size in _within(graph, hops).items()}
+            edges = {
+                key: _edges(graph, key, group, hops + 1, (len(h[key[0]]), len(targets[key[2]])))
+                for key, group in self.groups.items()
+            }
+            h = layer(h, edges, targets)
         return h
 
     def link_logits(self, vectors: dict[str, Tensor], user: Tensor, content: Tensor) -> Tensor:
@@ -149,14 +168,24 @@ class Network(nn.Module, ABC):
         return self.mood_head
 
 
-def _edges(graph: HeteroData, source: str, target: str, group: EdgeGroup) -> TypedEdges:
+def _edges(
+    graph: HeteroData, key: EdgeType, group: EdgeGroup, hops: int | None = None, sizes: tuple[int, int] | None = None
+) -> TypedEdges:
+    """The edges of a group; of a sampled graph those of the first hops, between nodes of the given numbers."""
     stores = [graph[edge_type] for edge_type in group.edge_types]
+    ends = [None if hops is None else sum(store.num_sampled_edges[:hops]) for store in stores]
+    num_sources, num_targets = sizes or (graph[key[0]].num_nodes, graph[key[2]].num_nodes)
     return TypedEdges(
-        [store.edge_index for store in stores],
-        graph[source].num_nodes,
-        graph[target].num_nodes,
-        [store.edge_attr for store in stores] if group.attributes else None,
+        [store.edge_index[:, :end] for store, end in zip(stores, ends, strict=True)],
+        num_sources,
+        num_targets,
+        [store.edge_attr[:end] for store, end in zip(stores, ends, strict=True)] if group.attributes else None,
     )
+
+
+def _within(graph: HeteroData, hops: int) -> dict[str, int]:
+    """Numbers of the nodes of a sampled graph that are at most so many hops from a seed; they come first."""
+    return {kind: sum(graph[kind].num_sampled_nodes[: hops + 1]) for kind in graph.node_types}
 
 
 def _gathered(vectors: Tensor, rows: Tensor) -> Tensor:

@@ -11,7 +11,12 @@ USER, CONTENT, TYPE, VALUE, TIME = "user_id", "content_id", "type", "value", "ti
 TITLE, CATEGORY, CREATOR, CREATED, TAGS, MOODS = "title", "category", "creator_id", "created_at", "tags", "moods"
 TAG, TAG_KIND = "tag", "kind"
 
+READ_AT = "read_at"
+LEAK = "LEAK"  # how a note begins that every report must repeat as a warning
+
 Kind = Literal["number", "category", "list", "text", "time"]
+Outcome = Literal["read", "used", "merged", "set aside", "kept", "made missing"]
+Note = tuple[str, Outcome, str, int]  # table, what happened to its rows, why, how many
 
 
 class Oracle(Protocol):
@@ -35,6 +40,10 @@ class Tables:
             further columns (features); None if there is none. `tags` and `moods` hold lists of strings.
         content_tags: `content_id, tag`, optionally `kind` ("tag" or "mood"); None if there is none.
         kinds: table name -> column -> kind, for every feature column the user fixed; the rest are inferred.
+        readings: "users" or "contents" -> numbers that were read about them and know everything before that moment,
+            such as totals: the table's id, `read_at` (a time) and one column a number; several rows of one id are
+            several readings.
+        notes: what the source did with rows before they came into the tables, for the cleaning report.
         oracle: the true probabilities, for generated data only.
     """
 
@@ -44,6 +53,8 @@ class Tables:
     contents: pd.DataFrame | None = None
     content_tags: pd.DataFrame | None = None
     kinds: dict[str, dict[str, Kind]] = field(default_factory=dict)
+    readings: dict[str, pd.DataFrame] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
     oracle: Oracle | None = None
 
 

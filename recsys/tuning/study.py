@@ -2,12 +2,13 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
@@ -20,6 +21,7 @@ from recsys.tuning.space import Params
 logger = logging.getLogger(__name__)
 
 PLAN, ATTEMPTS, ERROR = "plan", "attempts", "error"
+SETTLED = 2.0  # seconds in which another process that makes trials makes at least one
 FIXED = "fixed_params"  # where Optuna looks for the params of an enqueued trial
 
 
@@ -122,13 +124,13 @@ def join_study(
     Raises:
         UserError: if the study searches something else.
     """
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        directions=list(directions),
-        pruner=pruner or optuna.pruners.NopPruner(),
-        load_if_exists=True,
-    )
+    pruner = pruner or optuna.pruners.NopPruner()  # Optuna's own default prunes
+    try:
+        study = optuna.create_study(study_name=name, storage=storage, directions=list(directions), pruner=pruner)
+        is_own = True
+    except DuplicatedStudyError:
+        study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+        is_own = False
     plan = json.loads(json.dumps(plan))
     known = study.user_attrs.get(PLAN)
     if known is None:
@@ -141,6 +143,16 @@ def join_study(
         )
     if [direction.name.lower() for direction in study.directions] != list(directions):
         raise UserError(f"the study {name!r} has other directions than {', '.join(directions)}.")
-    for _ in range(len(study.get_trials(deepcopy=False)), n_trials):
+    missing = n_trials - len(study.get_trials(deepcopy=False)) if is_own else still_missing(study, n_trials)
+    for _ in range(missing):
         study.add_trial(create_trial(state=TrialState.WAITING))
     return SharedStudy(study, n_trials)
+
+
+def still_missing(study: optuna.Study, n_trials: int) -> int:
+    """How many trials are missing and are not about to be made by another process that has begun the study just now."""
+    known = -1
+    while known < (now := len(study.get_trials(deepcopy=False))) < n_trials:
+        known = now
+        time.sleep(SETTLED)
+    return max(0, n_trials - now)

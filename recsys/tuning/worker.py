@@ -56,7 +56,6 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
     """
     if os.environ.get(WATCH_STDIN):
         threading.Thread(target=end_with_stdin, daemon=True).start()
-    faulthandler.enable()  # so that a crash leaves the stack in what the process prints
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.n_jobs))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config_loader: ConfigLoader = GlobalHydra.instance().config_loader()
@@ -105,6 +104,10 @@ class TrialRunner:
 
     def run(self, trial: optuna.Trial) -> None:
         """Run a trial to its end and tell the study how it ended; no failure of the trial leaves this function."""
+        # A crash then leaves its stack in what the process prints. Anew each time, as Lightning puts back handlers of
+        # signals that it has not seen being set.
+        faulthandler.disable()
+        faulthandler.enable()
         with Lease(trial, self._settings.lease) as lease:
             params = self._phase.space.suggest(trial)
             folder = self._phase.folder / str(trial.number)

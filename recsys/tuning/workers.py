@@ -34,8 +34,10 @@ class Ended:
         return f"ended with exit code {self.code}"
 
     def last_words(self) -> str:
-        """The last lines that it printed."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+        """The stacks that a crash has left, or the last lines that it printed."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        crash = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), -20)
+        return "\n".join(line for line in lines[crash:] if not line.startswith("Extension modules"))
 
 
 class Workers:

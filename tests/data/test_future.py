@@ -105,6 +105,10 @@ def assert_same_nodes(left: NodeTable, right: NodeTable, t_val: int) -> None:
     assert left.ids[:count].tolist() == right.ids[:count].tolist()
     assert left.exists_from[:count].tobytes() == right.exists_from[:count].tobytes()
     pd.testing.assert_frame_equal(left.attributes[:count], right.attributes[:count], check_exact=True)
+    learnable = [nodes.readings.learnable(t_val, count) for nodes in (left, right)]
+    assert learnable[0].names == learnable[1].names
+    before = np.arange(count), np.full(count, t_val)
+    assert learnable[0].last(*before).tobytes() == learnable[1].last(*before).tobytes()
 
 
 def test_attributes_of_later_contents_change_nothing_before() -> None:

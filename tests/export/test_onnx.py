@@ -9,7 +9,7 @@ import torch
 
 from recsys.export.device_model import DeviceModel
 from recsys.export.export import ExportOptions, export_bundle
-from recsys.export.traceable import traceable
+from recsys.export.traceable import traceable_edges
 from recsys.graph.schema import CONTENT, USER
 from recsys.models.registry import NETWORKS
 from recsys.serving.bundle import load_bundle
@@ -78,9 +78,10 @@ def test_ids_are_the_originals(exported: Exported) -> None:
 def test_traceable_edges_encode_alike(exported: Exported) -> None:
     model, _ = exported
     network, graph = model.scorer.network, model.scorer.graph.snapshot(model.time)
-    features = {name: (graph[name].x, graph[name].x_cat) for name in network.embeddings}
     with torch.no_grad():
         due = network.encode(graph)
-        found = network.encode_features(features, traceable(network.edges(graph)))
+        found = network.embed(graph)
+        for layer in network.layers:
+            found = layer(found, traceable_edges(network, graph))
     for node_type, vectors in due.items():
         torch.testing.assert_close(found[node_type], vectors, atol=1e-5, rtol=1e-5)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.data.event_log import NEVER, Boundaries, EventLog, NodeTable
+from recsys.data.readings import Readings
 
 Event = tuple[int, int, str, float | None, int]  # user, content, type, value, time
 WEIGHTS = {"view": 1.0, "like": 3.0, "inspire": 4.0, "rating": 0.5}
@@ -114,7 +115,16 @@ def _other_nodes(nodes: NodeTable, keep: int, t: int, rng: np.random.Generator) 
     more = int(rng.integers(0 if keep else 1, 4))
     rows = np.append(np.arange(keep), rng.integers(0, len(nodes), more))
     born = np.append(nodes.exists_from[:keep], np.sort(t + rng.integers(0, FUTURE, more)))
-    return NodeTable(nodes.ids[rows], born, nodes.attributes.iloc[rows].reset_index(drop=True), nodes.kinds)
+    attributes, old = nodes.attributes.iloc[rows].reset_index(drop=True), nodes.readings
+    past = np.flatnonzero((old.time < t) & (old.node < keep))
+    added = np.sort(t + rng.integers(0, FUTURE, 5))
+    readings = Readings(
+        old.names,
+        np.append(old.node[past], rng.integers(0, len(rows), 5)),
+        np.append(old.time[past], added),
+        np.concatenate([old.values[past], rng.random((5, len(old.names))) * 1e6]),
+    )
+    return NodeTable(nodes.ids[rows], born, attributes, nodes.kinds, readings)
 
 
 def _later(nodes: NodeTable, t: int, rng: np.random.Generator) -> NodeTable:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from recsys.data.features import fit_encoders
+from recsys.data.readings import Readings
 from recsys.graph.counters import Counters
 from recsys.graph.node_features import NodeFeatures, Scaling
 from tests.factories import tiny_log
@@ -103,3 +104,29 @@ def test_time_attributes_are_ages_and_later_times_are_unknown_for_newcomers_too(
         expected = np.clip((raw - raw[:existing].mean()) / raw[:existing].std(), -5, 5)
         place = features.number_names["user"].index(name)
         np.testing.assert_allclose(everyone[:, place], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_readings_are_log_scaled_flagged_and_known_to_newcomers_but_only_once_they_were_read() -> None:
+    log = tiny_log(0)
+    t = int(log.time[int(0.6 * len(log))])
+    existing = log.users.count_before(t)
+    assert 2 <= existing < len(log.users)
+    early, late = t - 5, t
+    readings = Readings(
+        ("posts", "read_too_late_to_learn"),
+        np.array([0, 1, existing, 0]),
+        np.array([early, early, early, late]),
+        np.array([[7.0, np.nan], [-3.0, np.nan], [20.0, np.nan], [1e6, 1.0]]),
+    )
+    log = replace(log, users=replace(log.users, readings=readings), boundaries=replace(log.boundaries, t_val=t))
+    features = NodeFeatures(log, fit_encoders(log), WINDOWS)
+    before = features.before(t)
+    x, _ = features.newcomers(np.arange(existing, len(log.users)), t, before.user_scaling)
+    everyone = torch.cat([before.numbers["user"], x])
+    value, is_known = np.zeros(len(log.users)), np.zeros(len(log.users))
+    value[[0, 1, existing]], is_known[[0, 1, existing]] = [np.log(8), -np.log(4), np.log(21)], 1
+    for name, raw in (("reading:posts", value), ("reading:posts:is_known", is_known)):
+        expected = np.clip((raw - raw[:existing].mean()) / raw[:existing].std(), -5, 5)
+        place = features.number_names["user"].index(name)
+        np.testing.assert_allclose(everyone[:, place], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+    assert not any("too_late" in name for name in features.number_names["user"])

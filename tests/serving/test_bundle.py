@@ -257,6 +257,7 @@ FILES = (
     "encoders.json",
     "model.safetensors",
     *(f"log/{name}.parquet" for name in ("events", "users", "contents", "creators", "tags", "content_tags")),
+    *(f"log/{name}_readings.parquet" for name in ("users", "contents")),
     "log/log.json",
 )
 

@@ -1,0 +1,207 @@
+"""Speed of temporal neighbour sampling: `python -m benchmarks.neighbor [--events N]`.
+
+Two logs: taobao (the environment variable RECSYS_DATA names the folder of real logs) and one drawn at random with ten
+million edges, both ways counted. A batch is 512 positives with a negative each; the kernel grows a subgraph for each of
+their 2,048 end nodes, 2 hops x 16 neighbours, the loader one for each positive, with features as of its own time. With
+pyg-lib installed, its `LinkNeighborLoader` is measured in turns with ours. Quote no time taken beside other work.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch_geometric.typing
+from torch_geometric.data import HeteroData
+from torch_geometric.loader import LinkLoader, LinkNeighborLoader
+
+from recsys.data.event_log import EventLog
+from recsys.data.features import fit_encoders
+from recsys.data.interaction_index import InteractionIndex
+from recsys.data.preparation import LogSettings, prepare
+from recsys.graph.schema import CONTENT, USER, event_edge
+from recsys.graph.settings import GraphSettings, SimilaritySettings
+from recsys.graph.temporal_graph import TemporalGraph
+from recsys.loading.negatives import Uniform
+from recsys.loading.neighbor_loader import NeighborLoader
+from recsys.loading.neighbor_sampler import TemporalNeighborSampler
+from recsys.loading.subgraph_sampler import Seeds, subgraph_keys
+from recsys.models.gat_sage import GatSage
+from recsys.sources.base import Tables
+from recsys.sources.tables import TableSource
+
+DATA = Path(os.environ.get("RECSYS_DATA", "../shared/data"))
+BATCH, FAN_OUT, REPEATS = 512, 16, 15
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=5_000_000, help="events of the random log")
+    parser.add_argument("--only", choices=["taobao", "random"], help="measure one log only")
+    asked = parser.parse_args()
+    compile_time()
+    if asked.only != "random":
+        measure(prepare(TableSource(path=DATA / "taobao", columns={"content_id": "item_id"}).load(), LogSettings()).log)
+    if asked.only != "taobao":
+        measure(prepare(random_tables(asked.events), LogSettings(repeats="keep")).log)
+
+
+def compile_time() -> None:
+    """Print the seconds of the first call in a fresh cache, and in a process that finds it filled."""
+    code = (
+        "import time, torch, numpy as np; from torch_geometric.data import HeteroData;"
+        "from recsys.loading.neighbor_sampler import TemporalNeighborSampler as Sampler;"
+        "from recsys.loading.subgraph_sampler import Seeds, subgraph_keys;"
+        "d = HeteroData(); d['a'].num_nodes = 2; d['a', 'to', 'a'].edge_index = torch.tensor([[0], [1]]);"
+        "one = np.zeros(1, dtype=np.int64); t = time.perf_counter();"
+        "Sampler(d, [1]).subgraphs(Seeds({'a': one}, {'a': one}, one, subgraph_keys(0, 0, one)));"
+        "print(f'{time.perf_counter() - t:.2f}')"
+    )
+    folder = Path("/tmp") / f"numba_cache_{os.getpid()}"
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
+    first, later = (
+        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip()
+        for _ in range(2)
+    )
+    print(f"first call of the sampler: {first} s when it compiles, {later} s from the cache")
+
+
+def random_tables(num_events: int) -> Tables:
+    """Events of users and contents of which a few are popular, at random times."""
+    rng = np.random.default_rng(0)
+    num_users, num_contents = num_events // 25, num_events // 25
+    interactions = pd.DataFrame(
+        {
+            "user_id": (num_users * rng.random(num_events) ** 1.5).astype(np.int64),
+            "content_id": (num_contents * rng.random(num_events) ** 3).astype(np.int64),
+            "type": np.array(["view", "click", "buy"], dtype=object)[rng.choice(3, num_events, p=[0.7, 0.25, 0.05])],
+            "value": np.nan,
+            "timestamp": 1_600_000_000 + np.sort(rng.integers(0, 10**7, num_events)),
+        }
+    )
+    return Tables(name="random", interactions=interactions, users=None, contents=None, content_tags=None)
+
+
+def measure(log: EventLog) -> None:
+    """Print everything about one log."""
+    unlinked = GraphSettings(similarity=SimilaritySettings(users=False, contents=False))
+    start = time.perf_counter()
+    graph = TemporalGraph(log, fit_encoders(log), unlinked)
+    edges = graph.timed_edges(np.array([log.time[0]]))
+    sampler = TemporalNeighborSampler(edges, [FAN_OUT, FAN_OUT])
+    print(
+        f"\n{log.name}: {edges.num_edges:,} edges of {len(edges.edge_types)} types, {len(log.users):,} users, "
+        f"{len(log.contents):,} contents; graph and sampler in {time.perf_counter() - start:.1f} s"
+    )
+    event = np.random.default_rng(1).choice(np.arange(len(log) // 2, len(log)), BATCH)
+    threads = torch.get_num_threads()
+    print(f"{'kernel':<32} {'ms':>8} {'seeds/s':>10} {'edges/s':>12}")
+    for name, batch, fan_out, number in [
+        *((f"threads {n}", BATCH, FAN_OUT, n) for n in range(1, threads + 1)),
+        *((f"fan-out {k}", BATCH, k, threads) for k in (8, 32)),
+        *((f"batch {size}", size, FAN_OUT, threads) for size in (128, 2048)),
+    ]:
+        other = TemporalNeighborSampler(edges, [fan_out, fan_out], threads=number)
+        seeds = end_nodes(log, np.resize(event, batch))
+        ms = median_ms(lambda: other.subgraphs(seeds))  # noqa: B023 - called at once
+        drawn = sum(len(row) for row in other.subgraphs(seeds).row.values())
+        print(f"{name:<32} {ms:8.1f} {1e3 * batch / ms:10,.0f} {1e3 * drawn / ms:12,.0f}")
+
+    loader = NeighborLoader(
+        log=log,
+        graph=graph,
+        index=InteractionIndex(log),
+        negatives=Uniform(count=1),
+        seed=0,
+        fan_out=[FAN_OUT, FAN_OUT],
+        batch_size=BATCH,
+        refreshes=2,
+    )
+    print(f"{'whole loader':<32} {'ms':>8} {'seeds/s':>10}")
+    places = iter(range(10**9))
+    show("ours, features as of each time", median_ms(lambda: loader.batch(0, next(places) % len(loader))))
+    with_features = static_features(edges)
+    show("ours under LinkLoader, static", median_ms(next_of(link_loader(with_features, sampler, log, event))))
+    if torch_geometric.typing.WITH_PYG_LIB:
+        show("LinkNeighborLoader, pyg-lib", median_ms(next_of(link_loader(with_features, None, log, event))))
+    else:
+        print("LinkNeighborLoader: pyg-lib is not installed")
+
+    network = GatSage(graph.schema)
+    batch = loader.batch(0, 0)
+
+    def step() -> None:
+        vectors = network.encode(batch.graph)
+        network.link_logits(vectors, batch.user, batch.content).square().mean().backward()
+
+    sampling, training = median_ms(lambda: loader.batch(0, 0), 5), median_ms(step, 5)
+    print(f"a step of gat_sage: {training:.0f} ms, its batch {sampling:.0f} ms: {sampling / (sampling + training):.0%}")
+
+
+def end_nodes(log: EventLog, event: np.ndarray) -> Seeds:
+    """A subgraph for every end node of positives and negatives."""
+    size, rng = len(event), np.random.default_rng(2)
+    nodes = {
+        USER: np.concatenate([log.user[event], rng.integers(0, len(log.users), size)]),
+        CONTENT: np.concatenate([log.content[event], rng.integers(0, len(log.contents), size)]),
+    }
+    subgraph = {USER: np.arange(2 * size), CONTENT: np.arange(2 * size, 4 * size)}
+    return Seeds(nodes, subgraph, np.tile(log.time[event], 4), subgraph_keys(0, 0, np.arange(4 * size)))
+
+
+def static_features(edges: HeteroData) -> HeteroData:
+    """The graph with 20 numbers a node, for loaders that gather them, and times of edges only."""
+    data = HeteroData()
+    for kind in edges.node_types:
+        data[kind].x = torch.zeros(edges[kind].num_nodes, 20)
+    for kind in edges.edge_types:
+        data[kind].edge_index = edges[kind].edge_index
+        if "time" in edges[kind]:
+            data[kind].time = edges[kind].time
+    return data
+
+
+def link_loader(
+    data: HeteroData, sampler: TemporalNeighborSampler | None, log: EventLog, event: np.ndarray
+) -> LinkLoader:
+    """A loader of many batches of the same events; pyg-lib's without a sampler."""
+    kind = event_edge(log.types[0])
+    many = np.tile(event, 4 * REPEATS)
+    options = {
+        "edge_label_index": (kind, torch.from_numpy(np.stack([log.user[many], log.content[many]]))),
+        "edge_label_time": torch.from_numpy(log.time[many]),
+        "neg_sampling": "binary",
+        "batch_size": BATCH,
+    }
+    if sampler is not None:
+        return LinkLoader(data, sampler, **options)
+    return LinkNeighborLoader(data, [FAN_OUT, FAN_OUT], time_attr="time", disjoint=True, **options)
+
+
+def next_of(loader: LinkLoader) -> Callable[[], object]:
+    batches = iter(loader)
+    return lambda: next(batches)
+
+
+def median_ms(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Median milliseconds of a call, after two to warm up."""
+    taken = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(taken[2:]))
+
+
+def show(name: str, ms: float) -> None:
+    print(f"{name:<32} {ms:8.1f} {1e3 * BATCH / ms:10,.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Counters of many nodes, each at a time of its own; `counters.py` says what they are, for all nodes at one time.
+
+A neighbour loader needs them: every seed sees its subgraph as of its own time. One pass over the log makes, for every
+node, the list of its events; then a count at any time is a search in that list.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recsys.data.event_log import EventLog
+from recsys.graph import timed_kernel as kernel
+from recsys.graph.counters import RATE_UNIT, RECENT_SHARE
+from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
+from recsys.threads import in_parts
+
+
+class TimedCounters:
+    """Counters of `counters.Counters`, and ages of attributes, for rows of (node, time).
+
+    Args:
+        log: the event log.
+        windows: ascending shares of the last events, as for `Counters`.
+        times: attributes of users and contents that are times, int64, [n, k] each.
+    """
+
+    def __init__(self, log: EventLog, windows: Sequence[float], times: dict[str, np.ndarray]) -> None:
+        self._log = log
+        self._windows = tuple(windows)
+        event = np.arange(len(log))
+        self._nodes = {
+            USER: self._of_nodes(log.users.exists_from, log.user, times[USER]),
+            CONTENT: self._of_nodes(log.contents.exists_from, log.content, times[CONTENT]),
+        }
+        done, acted_on = self._nodes[USER].events.item, self._nodes[CONTENT].events.item
+        place = np.empty(len(log), dtype=np.int32)
+        place[acted_on] = np.arange(len(log))
+        self._histories = kernel.Histories(log.content[done].astype(np.int32), place[done])
+        made = np.flatnonzero(log.creator_of >= 0)
+        maker = log.creator_of[made]
+        poster = log.user_of_creator[maker]
+        is_user = (poster >= 0) & (poster < len(log.users))
+        self._posts = _lists(poster[is_user], made[is_user], len(log.users))
+        self._members = {
+            CREATOR: _lists(maker, made, len(log.creators)),
+            TAG: _lists(log.content_tags[1], log.content_tags[0], len(log.tags)),
+        }
+        on_creator = log.creator_of[log.content]
+        on_tags, tagged_event = _tags_of_events(log)
+        self._events = {
+            CREATOR: _lists(on_creator[on_creator >= 0], event[on_creator >= 0], len(log.creators)),
+            TAG: _lists(on_tags, tagged_event, len(log.tags)),
+        }
+        longest = max(
+            int(np.diff(of.offset).max(initial=0))
+            for of in (
+                self._nodes[USER].events,
+                self._nodes[CONTENT].events,
+                *self._events.values(),
+                *self._members.values(),
+            )
+        )
+        longest = max(longest, int(np.diff(self._posts.offset).max(initial=0)))
+        self._logs = (log.time, np.log1p(np.arange(longest + 1)))
+        self._values = _Values(log)
+
+    def moments(self, times: np.ndarray, version: np.ndarray) -> kernel.Moments:
+        """What is the same for all nodes at each of the times (ns), int64 [G], with a row of the scale for each."""
+        log, windows = self._log, self._windows
+        n = log.time.searchsorted(times)
+        sizes = np.column_stack([_window_sizes(n, share) for share in (*windows, RECENT_SHARE)])
+        low_value, width, mean = self._values.as_of(n)
+        return kernel.Moments(
+            time=times,
+            span=np.where(n > 0, times - (log.time[0] if len(log) else 0), 1),
+            num_events=n,
+            num_users=log.users.exists_from.searchsorted(times),
+            num_contents=log.contents.exists_from.searchsorted(times),
+            low=n[:, None] - sizes,
+            rate=RATE_UNIT / np.maximum(sizes[:, : len(windows)], 1),
+            low_value=low_value,
+            value_width=width,
+            mean_value=mean,
+            version=version,
+        )
+
+    def write(
+        self,
+        node_type: str,
+        node: np.ndarray,
+        at: np.ndarray,
+        *,
+        moments: kernel.Moments,
+        scale: kernel.Scale,
+        out: np.ndarray,
+    ) -> None:
+        """Write scaled counters, in the order of `Counters` and followed by attribute ages and for users `cold`.
+
+        Args:
+            node_type: of all nodes.
+            node: node of each row, int64, [P].
+            at: moment of each row, int64, [P].
+            moments: as `moments` gives them.
+            scale: how counters and ages are scaled.
+            out: written to, float32, [P, columns].
+        """
+        log_of = self._logs[1]
+        order = np.argsort(node)
+
+        def write_rows(first: int, last: int) -> None:
+            rows = (scale, order, out, first, last)
+            if node_type == USER:
+                nodes = (self._nodes[USER], self._nodes[CONTENT], self._histories, self._posts)
+                kernel.write_users(node, at, moments, *nodes, self._logs, *rows)
+            elif node_type == CONTENT:
+                kernel.write_contents(node, at, moments, self._nodes[CONTENT], self._values.lists, self._logs, *rows)
+            else:
+                of = (self._members[node_type], self._events[node_type])
+                kernel.write_groups(node, at, moments, *of, log_of, *rows)
+
+        for _ in in_parts(write_rows, len(node)):
+            pass
+
+    def _of_nodes(self, exists_from: np.ndarray, node: np.ndarray, times: np.ndarray) -> kernel.Nodes:
+        offset, item, pair = kernel.lists(node, np.arange(len(node)), len(exists_from))
+        types = self._log.type[pair][:, None] == np.arange(len(self._log.types))
+        before = np.zeros((len(node) + 1, len(self._log.types)), dtype=np.int32)
+        np.cumsum(types, axis=0, out=before[1:])
+        return kernel.Nodes(exists_from, kernel.Lists(offset, item), before, np.ascontiguousarray(times))
+
+
+class _Values:
+    """Event values by type and content, and their extremes as of any number of events (see `values.ValueScale`)."""
+
+    def __init__(self, log: EventLog) -> None:
+        event = np.flatnonzero(np.isfinite(log.value))
+        kinds = np.unique(log.type[event])
+        self._events = [event[log.type[event] == kind] for kind in kinds]
+        values = [log.value[of_type].astype(np.float64) for of_type in self._events]
+        self._lowest = [np.minimum.accumulate(of_type) for of_type in values]
+        self._highest = [np.maximum.accumulate(of_type) for of_type in values]
+        self._sum = [np.cumsum(of_type) for of_type in values]
+        row = np.searchsorted(kinds, log.type[event]) * len(log.contents) + log.content[event]
+        offset, item, pair = kernel.lists(row, event, len(kinds) * len(log.contents))
+        before = np.concatenate([[0.0], np.cumsum(log.value[event[pair]].astype(np.float64))])
+        self.lists = kernel.Values(kernel.Lists(offset, item), before)
+
+    def as_of(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Least values and widths of the types [G, K], and the mean of all scaled values [G], of the first n events."""
+        low, width = np.zeros((len(n), len(self._events))), np.ones((len(n), len(self._events)))
+        total, count = np.zeros(len(n)), np.zeros(len(n), dtype=np.int64)
+        for k, events in enumerate(self._events):
+            m = np.searchsorted(events, n)
+            some, last = m > 0, np.maximum(m - 1, 0)
+            low[:, k] = np.where(some, self._lowest[k][last], 0.0)
+            spread = np.where(some, self._highest[k][last] - low[:, k], 0.0)
+            width[:, k] = np.where(spread > 0, spread, 1.0)
+            total += np.where(some, (self._sum[k][last] - m * low[:, k]) / width[:, k], 0.0)
+            count += m
+        return low, width, total / np.maximum(count, 1)
+
+
+def _lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> kernel.Lists:
+    offset, items, _ = kernel.lists(node.astype(np.int64), item.astype(np.int64), num_nodes)
+    return kernel.Lists(offset, items)
+
+
+def _tags_of_events(log: EventLog) -> tuple[np.ndarray, np.ndarray]:
+    """The tags of every event's content, and the event; int64, [X] each, events ascending."""
+    offset = np.searchsorted(log.content_tags[0], np.arange(len(log.contents) + 1))
+    size = np.diff(offset)[log.content]
+    event = np.repeat(np.arange(len(log)), size)
+    place = np.arange(len(event)) - np.repeat(np.cumsum(size) - size - offset[log.content], size)
+    return log.content_tags[1][place], event
+
+
+def _window_sizes(n: np.ndarray, share: float) -> np.ndarray:
+    """`counters.window_size` of many numbers of events at once."""
+    sizes: np.ndarray = np.minimum(n, np.maximum(1, (share * n + 1e-9).astype(np.int64)))
+    return sizes

@@ -1,0 +1,83 @@
+"""Features of sampled nodes, each as of its seed's time; `node_features.py` has those of all nodes as of one time."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recsys.data.event_log import EventLog
+from recsys.graph import timed_kernel as kernel
+from recsys.graph.node_features import CLIP, NodeFeatures, last_readings
+from recsys.graph.schema import CONTENT, USER
+from recsys.graph.timed_counters import TimedCounters
+
+Rows = Mapping[str, tuple[np.ndarray, np.ndarray]]  # node type -> nodes and, of each, which time
+
+
+class TimedFeatures:
+    """`x` and `x_cat` as `NodeFeatures` gives them, for nodes at times of their own.
+
+    Counters and ages are those of the very time. Their z-scores go by the mean and spread over all nodes as of the last
+    of the `times` at or before it, since these would take a pass over all nodes for every seed; before the first,
+    by the first.
+
+    Args:
+        log: the event log.
+        features: features of all its nodes.
+        times: when the scaling is renewed, ns, ascending, int64, [V].
+    """
+
+    def __init__(self, log: EventLog, features: NodeFeatures, times: np.ndarray) -> None:
+        self._attributes = {node_type: features.attributes(node_type) for node_type in features.number_names}
+        time_attributes = {node_type: self._attributes[node_type].times for node_type in (USER, CONTENT)}
+        windows = features.windows
+        self._counters = None if windows is None else TimedCounters(log, windows, time_attributes)
+        self._readings = features.readings
+        self._times = times
+        scalings = [features.scaling(int(t)) for t in times]
+        self._scale = {
+            node_type: kernel.Scale(
+                np.stack([scaling[node_type].mean for scaling in scalings]),
+                np.stack([scaling[node_type].factor for scaling in scalings]),
+                CLIP,
+            )
+            for node_type in self._attributes
+        }
+
+    def at(self, rows: Rows, times: np.ndarray) -> dict[str, tuple[Tensor, Tensor]]:
+        """Features of nodes; those that do not exist yet have counters of 0, as `NodeFeatures.newcomers` says.
+
+        Args:
+            rows: node type -> nodes and, of each, its place in `times`, int64, [P] each.
+            times: query times, ns, int64, [G].
+
+        Returns:
+            Node type -> `x` float32 [P, numbers] and `x_cat` int64 [P, vocabularies].
+        """
+        version = np.maximum(np.searchsorted(self._times, times, side="right") - 1, 0)
+        moments = None if self._counters is None else self._counters.moments(times, version)
+        return {node_type: self._of_type(node_type, *pair, times, moments) for node_type, pair in rows.items()}
+
+    def _of_type(
+        self, node_type: str, node: np.ndarray, at: np.ndarray, times: np.ndarray, moments: kernel.Moments | None
+    ) -> tuple[Tensor, Tensor]:
+        numbers, scale = self._attributes[node_type].numbers, self._scale[node_type]
+        categories = torch.from_numpy(self._attributes[node_type].categories[node])
+        if self._counters is None or moments is None:  # without time features
+            return torch.from_numpy(numbers[node]), categories
+        readings = self._readings.get(node_type)
+        read = list(last_readings(readings, node, times[at]).values()) if readings is not None else []
+        width, counted = numbers.shape[1], scale.mean.shape[1] - len(read)
+        x = np.empty((len(node), width + counted + len(read) + (node_type == USER)), dtype=np.float32)
+        if width:
+            x[:, :width] = numbers[node]
+        counters = kernel.Scale(scale.mean[:, :counted].copy(), scale.factor[:, :counted].copy(), scale.clip)
+        out = x[:, width:] if not read else np.empty((len(node), counted + (node_type == USER)), dtype=np.float32)
+        self._counters.write(node_type, node, at, moments=moments, scale=counters, out=out)
+        if read:  # they stand between the counters and `cold`
+            x[:, width : width + counted], x[:, width + counted + len(read) :] = out[:, :counted], out[:, counted:]
+            mean, factor = (of[moments.version[at], counted:] for of in (scale.mean, scale.factor))
+            scaled = (np.column_stack(read) - mean) * factor
+            x[:, width + counted : width + counted + len(read)] = scaled.clip(-scale.clip, scale.clip)
+        return torch.from_numpy(x), categories

@@ -1,0 +1,273 @@
+"""The neighbour loader: every seed in a sampled subgraph of its own, as of its own query time.
+
+`event_seeds.py` has the seeds, `neighbor_sampler.py` samples, `recsys.graph.timed_features` gives the features.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import ceil
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch_geometric.data import HeteroData
+from torch_geometric.sampler import HeteroSamplerOutput
+
+from recsys.data.event_log import EventLog
+from recsys.data.interaction_index import InteractionIndex
+from recsys.data.strength import recency, strength
+from recsys.errors import UserError
+from recsys.graph.schema import CONTENT, SIMILAR, USER, EdgeType, event_edge, reverse
+from recsys.graph.temporal_graph import TemporalGraph
+from recsys.loading.batch import LinkBatch
+from recsys.loading.event_seeds import EventSeeds
+from recsys.loading.negatives import NegativeRequest, NegativeSampler
+from recsys.loading.neighbor_sampler import Strategy, TemporalNeighborSampler
+from recsys.loading.pyg_lib_sampler import PygLibSampler
+from recsys.loading.seeds import ContentMoods, cut_times
+from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler, subgraph_keys
+
+logger = logging.getLogger(__name__)
+
+DAY = 86_400 * 10**9  # ns
+
+# Independent streams of random numbers under one seed.
+_ORDER, _TIMES, _NEGATIVES = range(3)
+
+
+class NeighborLoader:
+    """Batches of disjoint subgraphs, for graphs that do not fit one encoding and for exact times.
+
+    Everything that a seed sees is as of its own query time: edges, their strength and recency, counters and ages. Only
+    what takes a pass over all nodes is renewed at a few times, and a seed sees the last one at or before its own: the
+    mean and spread behind z-scores, and similarity edges. A batch is a pure function of (seed, epoch, place in the
+    epoch): it depends neither on earlier batches nor on the number of threads or workers. Under distributed
+    training every process gets its own share of an epoch's batches.
+
+    Args:
+        log: the event log.
+        graph: its temporal graph.
+        index: its interaction index.
+        negatives: draws each seed's negatives; the moods of its content are trained against the same ones.
+        seed: of all random choices.
+        fan_out: most neighbours of a node for each hop, -1 for all; as many hops as the network has layers.
+        fan_out_of: the same for relations (an edge type's middle name) where it is to differ.
+        strategy: how they are drawn; see `TemporalNeighborSampler`.
+        half_life: for the strategy "decay", days.
+        replace: whether one edge can be drawn several times.
+        batch_size: seeds of a batch.
+        seeds_per_epoch: seeds drawn at random for an epoch; None takes all.
+        horizon, start_share: which pairs are seeds and when they are asked for; see `EventSeeds`.
+        refreshes: how many times z-scores' scaling and similarity edges are renewed.
+        sampler: "numba", or "pyg_lib" where that library is installed.
+        threads: threads that sample; None takes as many as torch uses.
+        num_workers: processes that prepare batches ahead; 0 prepares them in this one.
+        persistent_workers: whether these processes live for the whole training.
+        pin_memory: whether batches are put where a GPU copies from faster.
+
+    Raises:
+        UserError: for arguments out of range, if the log has no seed, or if pyg-lib is asked for and not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        graph: TemporalGraph,
+        index: InteractionIndex,
+        negatives: NegativeSampler,
+        seed: int,
+        fan_out: Sequence[int] = (10, 5),
+        fan_out_of: Mapping[str, Sequence[int]] | None = None,
+        strategy: Strategy = "uniform",
+        half_life: float | None = None,
+        replace: bool = False,
+        batch_size: int = 128,
+        seeds_per_epoch: int | None = None,
+        horizon: float = 0.06,
+        start_share: float = 0.3,
+        refreshes: int = 12,
+        sampler: Literal["numba", "pyg_lib"] = "numba",
+        threads: int | None = None,
+        num_workers: int = 0,
+        persistent_workers: bool = True,
+        pin_memory: bool = False,
+    ) -> None:
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("seeds_per_epoch", seeds_per_epoch, 1),
+            ("refreshes", refreshes, 1),
+            ("num_workers", num_workers, 0),
+            ("threads", threads, 1),
+        ):
+            if value is not None and value < least:
+                raise UserError(f"loader.{name} is {value}: it must be {least} or more.")
+        self._log = log
+        self._index = index
+        self._negatives = negatives
+        self._seed = seed
+        self._batch_size = batch_size
+        self._moods = ContentMoods(log)
+        self._seeds = EventSeeds(log, horizon=horizon, start_share=start_share)
+        self._seeds_per_epoch = min(seeds_per_epoch or len(self._seeds), len(self._seeds))
+        renewed = cut_times(log, refreshes, start_share)
+        self._features = graph.timed_features(renewed)
+        edges = graph.timed_edges(renewed)
+        self._stores = {kind: edges[kind] for kind in edges.edge_types}
+        self._event_edges = {end for name in log.types for end in (event_edge(name), reverse(event_edge(name)))}
+        by_type = _by_edge_type(fan_out, fan_out_of or {}, edges.edge_types)
+        self._sampler: SubgraphSampler
+        if sampler == "numba":
+            self._sampler = TemporalNeighborSampler(
+                edges,
+                by_type,
+                strategy=strategy,
+                half_life=None if half_life is None else half_life * DAY,
+                replace=replace,
+                threads=threads,
+                seed=seed,
+            )
+        elif sampler == "pyg_lib":
+            self._sampler = PygLibSampler(edges, by_type, strategy=strategy, replace=replace, seed=seed)
+        else:
+            raise UserError(f"loader.sampler is {sampler!r}: choose numba or pyg_lib.")
+        self._places = _Places(self)
+        self._loader: DataLoader[LinkBatch] = DataLoader(
+            _Batches(self),
+            batch_size=None,
+            sampler=self._places,
+            num_workers=num_workers,
+            persistent_workers=persistent_workers and num_workers > 0,
+            pin_memory=pin_memory,
+            # With a generator of its own the DataLoader leaves the global random state, hence dropout, alone.
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        """Number of batches of every epoch, in this process."""
+        return len(self._places)
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches of every epoch, over all processes."""
+        return ceil(self._seeds_per_epoch / self._batch_size)
+
+    def batches(self, epoch: int) -> Iterable[LinkBatch]:
+        """The batches of one epoch; the seeds are shuffled, and their times drawn, by (seed, epoch)."""
+        self._places.epoch = epoch
+        return self._loader
+
+    def batch(self, epoch: int, place: int) -> LinkBatch:
+        """The batch at `place`, from 0, of an epoch."""
+        order = self._rng(_ORDER, epoch).permutation(len(self._seeds))[: self._seeds_per_epoch]
+        chosen = order[place * self._batch_size : (place + 1) * self._batch_size]
+        asked = self._seeds.asked(chosen, self._rng(_TIMES, epoch, place))
+
+        def is_forbidden(row: np.ndarray, content: np.ndarray) -> np.ndarray:
+            user = asked.user[row]
+            met = self._index.seen_before(user, content, asked.time[row])
+            forbidden: np.ndarray = met | self._seeds.comes_by(user, content, asked.until[row])
+            return forbidden
+
+        request = NegativeRequest(self._log, asked.content, asked.time, is_forbidden)
+        drawn = self._negatives.sample(request, self._rng(_NEGATIVES, epoch, place))
+        kept, (num_seeds, num_negatives) = drawn.row, drawn.content.shape
+        user, positive, time = asked.user[kept], asked.content[kept], asked.time[kept]
+
+        subgraph = np.arange(num_seeds)
+        seeds = Seeds(
+            nodes={USER: user, CONTENT: np.concatenate([positive, drawn.content.ravel()])},
+            subgraph={USER: subgraph, CONTENT: np.concatenate([subgraph, np.repeat(subgraph, num_negatives)])},
+            time=time,
+            key=subgraph_keys(self._seed, epoch, chosen[kept]),
+        )
+        place_of = num_seeds + np.arange(num_seeds * num_negatives).reshape(num_seeds, num_negatives)
+        content = np.column_stack([subgraph, place_of])
+        label = asked.label[kept]
+        row, mood = self._moods.of(positive)
+        return LinkBatch(
+            graph=self._graph(self._sampler.subgraphs(seeds), time),
+            user=torch.arange(num_seeds),
+            content=torch.from_numpy(content),
+            label=torch.from_numpy(label),
+            log_q=torch.from_numpy(drawn.log_q),
+            mood=torch.from_numpy(mood),
+            mood_content=torch.from_numpy(content[row]),
+            mood_label=torch.from_numpy(label[row]),
+            mood_log_q=torch.from_numpy(drawn.log_q[row]),
+            time=torch.from_numpy(time),
+            keep=drawn.keep,
+        )
+
+    def _graph(self, out: HeteroSamplerOutput, time: np.ndarray) -> HeteroData:
+        """Subgraphs with features as of their times (ns), [S]."""
+        data = HeteroData()
+        data.time = torch.from_numpy(time)
+        rows = {kind: (node.numpy(), out.batch[kind].numpy()) for kind, node in out.node.items()}
+        for kind, (x, x_cat) in self._features.at(rows, time).items():
+            store = data[kind]
+            store.x, store.x_cat, store.n_id, store.batch = x, x_cat, out.node[kind], out.batch[kind]
+            store.num_sampled_nodes = out.num_sampled_nodes[kind]
+        for kind, source in out.row.items():
+            store = data[kind]
+            store.edge_index = torch.stack([source, out.col[kind]])
+            store.num_sampled_edges = out.num_sampled_edges[kind]
+            seen_from = time[rows[kind[2]][1][out.col[kind].numpy()]]
+            if kind in self._event_edges:
+                store.edge_attr = self._event_attributes(kind, out.edge[kind], seen_from)
+            elif kind[1] == SIMILAR:
+                store.edge_attr = self._stores[kind].weight[out.edge[kind]][:, None]
+        return data
+
+    def _event_attributes(self, kind: EdgeType, edge: Tensor, seen_from: np.ndarray) -> Tensor:
+        """The columns EVENT_ATTRIBUTES of edges, each as of its own time (ns), float32 [E, 3]."""
+        weight = self._stores[kind].weight[edge].numpy()
+        late = recency(self._stores[kind].time[edge].numpy(), int(self._log.time[0]), seen_from)
+        return torch.from_numpy(np.stack([weight, late, strength(weight, late) / 2], axis=1))
+
+    def _rng(self, stream: int, epoch: int, place: int = 0) -> np.random.Generator:
+        # Always four numbers: numpy seeds [1, 2] and [1, 2, 0] alike.
+        return np.random.default_rng([self._seed, stream, epoch, place])
+
+
+def _by_edge_type(
+    fan_out: Sequence[int], fan_out_of: Mapping[str, Sequence[int]], edge_types: Sequence[EdgeType]
+) -> dict[EdgeType, Sequence[int]]:
+    """The fan-out of each edge type."""
+    relations = {relation for _, relation, _ in edge_types}
+    unknown = sorted(set(fan_out_of) - relations)
+    if unknown:
+        raise UserError(f"loader.fan_out_of names {unknown[0]}: choose among {', '.join(sorted(relations))}.")
+    return {kind: fan_out_of.get(kind[1], fan_out) for kind in edge_types}
+
+
+class _Batches(Dataset[LinkBatch]):
+    """The batches as a map from (epoch, place), so that workers can share them out and outlive an epoch."""
+
+    def __init__(self, loader: NeighborLoader) -> None:
+        self._loader = loader
+
+    def __getitem__(self, index: tuple[int, int]) -> LinkBatch:
+        return self._loader.batch(*index)
+
+
+class _Places(Sampler[tuple[int, int]]):
+    """(epoch, place) of every batch of this process in an epoch."""
+
+    def __init__(self, loader: NeighborLoader) -> None:
+        self._num_batches = loader.num_batches
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._own())
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, place) for place in self._own())
+
+    def _own(self) -> Sequence[int]:
+        places = range(self._num_batches)
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return places
+        return list(DistributedSampler(places, shuffle=False))  # type: ignore[arg-type]

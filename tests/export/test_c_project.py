@@ -109,12 +109,11 @@ def test_headers_serve_cpp(exports: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_a_spoilt_number_fails_the_test(exports: dict[str, Path], tmp_path: Path) -> None:
-    """What `make test` is worth: it must see one changed weight."""
+    """What `make test` is worth: it must see one changed number."""
     for name in ("Makefile", "recsys.h", "recsys.c", "recsys_config.h", "recsys_selftest.c", "recsys_weights.h"):
         (tmp_path / name).write_text((exports["gat_sage"] / name).read_text())
-    weights = (tmp_path / "recsys_weights.h").read_text()
-    before, after = weights.split("recsys_head_outer_weight[16] = {\n    ")
-    (tmp_path / "recsys_weights.h").write_text(before + "recsys_head_outer_weight[16] = {\n    3.0f+" + after)
+    config = (tmp_path / "recsys_config.h").read_text()
+    (tmp_path / "recsys_config.h").write_text(config.replace("RECSYS_HEAD_BIAS ", "RECSYS_HEAD_BIAS 0.001f + "))
     done = subprocess.run(["make", "-s", "-C", str(tmp_path), "test"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "failed: user" in done.stderr

@@ -3,6 +3,8 @@
  * recsys_config.h holds the sizes, recsys_weights.h the numbers; both are written by `recsys export`. Scores are
  * logits: sigmoid(score), see recsys_probability, is the probability that the user acts on the content.
  *
+ * Scoring a user takes about RECSYS_HIDDEN x (RECSYS_HEAD_UNITS + 4) floats of stack, 5 KiB at the usual 64 and 16.
+ *
  * Contents, users and moods are named by their index, from 0; an index that is too large, such as RECSYS_NOT_FOUND, is
  * nobody and is never read from.
  */

@@ -127,6 +127,7 @@ class TemporalGraph:
         x, x_cat = self._features.newcomers(users, t, scaling)
         return {"x": x, "x_cat": x_cat, "n_id": torch.from_numpy(users.copy())}
 
+    @torch.inference_mode(False)  # what validation asks for first is kept, and may be trained on later
     def _existing(self, t: int) -> tuple[HeteroData, Scaling]:
         """The snapshot without newcomers and the scaling of its users, from the cache where possible."""
         made = self._cache.pop(int(t), None) or self._make(int(t))

@@ -335,3 +335,15 @@ def test_the_cache_keeps_the_latest_snapshots_and_changes_nothing() -> None:
         assert_same_bits(cached.snapshot(t), uncached.snapshot(t))
     # 10 and 20 are made; 10 is kept; 30 drives out 20; 20 is made again and drives out 10.
     assert made == [times[0], times[1], times[3], times[1], times[0]]
+
+
+def test_a_snapshot_that_validation_asked_for_can_be_trained_on() -> None:
+    """Lightning validates in inference mode, whose tensors no gradient may need."""
+    log = tiny_log(0)
+    graph = TemporalGraph(log, fit_encoders(log))
+    with torch.inference_mode():
+        graph.snapshot(log.boundaries.t_val)
+    kept = graph.snapshot(log.boundaries.t_val)
+    tensors = [value for store in kept.stores for value in store.values() if isinstance(value, torch.Tensor)]
+    assert tensors
+    assert not any(tensor.is_inference() for tensor in tensors)

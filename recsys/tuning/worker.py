@@ -66,6 +66,7 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
         phase = final_phase(settings, phase, chosen_trial(shared))
         shared = phase.begin(storage)
     runner = TrialRunner(phase, shared, settings, build)
+    gc.freeze()  # what was imported stays; looking through it after each trial would take longer than all else between
     count = 0
     while trial := shared.take(phase.chooser):
         runner.run(trial)

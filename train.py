@@ -74,6 +74,7 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "optimizer": config["optimizer"],
         "scheduler": config["scheduler"],
         "mood_weight": config["mood_weight"],
+        "averaging": config["averaging"],
         "trainer": config["trainer"],
         "callbacks": config["callbacks"] or {},
         "loggers": config["logger"] or {},

@@ -91,6 +91,7 @@ class Experiment:
         loader, negatives: how training batches are made.
         model: a network class that awaits the graph's schema, or a classical peer that awaits the log.
         objective, optimizer, scheduler, mood_weight: how a network is trained.
+        averaging: decay of the moving average of the weights that is evaluated and kept; None for no average.
         trainer, callbacks, loggers: Lightning's.
         monitor: the validation metric that everything is chosen by.
         block: users scored at a time.
@@ -114,6 +115,7 @@ class Experiment:
     optimizer: Callable[..., torch.optim.Optimizer]
     scheduler: Callable[..., torch.optim.lr_scheduler.ReduceLROnPlateau] | None
     mood_weight: float
+    averaging: float | None
     trainer: Callable[..., lightning.Trainer]
     callbacks: Mapping[str, Callback]
     loggers: Mapping[str, Logger]
@@ -305,7 +307,6 @@ class Experiment:
         network = self.model(graph.schema)
         scorer = GraphScorer(network, graph)
         module = LinkPredictionModule(
-            network=network,
             scorer=scorer,
             objective=self.objective,
             optimizer=self.optimizer,
@@ -313,6 +314,7 @@ class Experiment:
             mood_weight=self.mood_weight,
             monitor=self.monitor,
             seed=self.seed,
+            averaging=self.averaging,
         )
         data = GraphDataModule(
             log=log,

@@ -80,6 +80,7 @@ class NodeFeatures:
         number_names: node type -> names of the columns of `x`.
         cardinalities: node type -> sizes of the vocabularies behind the columns of `x_cat`, unknown included.
         windows: as given; None without time features.
+        popularity: columns of contents' `x` that count events or compare such counts.
     """
 
     def __init__(
@@ -110,6 +111,9 @@ class NodeFeatures:
             CREATOR: tuple(columns[CREATOR]),
             TAG: tuple(columns[TAG]),
         }
+        self.popularity = tuple(
+            i for i, name in enumerate(self.number_names[CONTENT]) if name.startswith(("log_", "trend_"))
+        )
 
     def before(self, t: int) -> FeaturesBefore:
         """Features of all nodes that exist before `t` (ns), from events strictly before `t`."""

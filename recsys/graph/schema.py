@@ -33,6 +33,8 @@ class GraphSchema:
             EVENT_ATTRIBUTES; similarity edges carry `edge_attr` [E, 1], the cosine; the others none.
         event_types: the event types among the edge types.
         num_moods: number of moods a newcomer can choose from; 0 where the data has none.
+        popularity: the columns of contents' `x` that count events or compare such counts.
+        pair_signals: names of what paths say about a pair (see `PairPaths`).
     """
 
     numbers: dict[str, int]
@@ -40,6 +42,8 @@ class GraphSchema:
     edge_types: tuple[EdgeType, ...]
     event_types: tuple[str, ...]
     num_moods: int
+    popularity: tuple[int, ...]
+    pair_signals: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -54,4 +58,6 @@ class GraphSchema:
             edge_types=tuple((str(a), str(b), str(c)) for a, b, c in plain["edge_types"]),
             event_types=tuple(str(t) for t in plain["event_types"]),
             num_moods=int(plain["num_moods"]),
+            popularity=tuple(int(i) for i in plain["popularity"]),
+            pair_signals=tuple(str(s) for s in plain["pair_signals"]),
         )

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from copy import copy
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from recsys.data.event_log import NEVER, EventLog
 from recsys.data.features import FeatureEncoders
 from recsys.graph.edges import LogEdges
 from recsys.graph.node_features import FeaturesBefore, NodeFeatures, Scaling
+from recsys.graph.pair_paths import PairPaths, signal_names
 from recsys.graph.schema import CONTENT, CREATOR, SIMILAR, TAG, USER, GraphSchema
 from recsys.graph.settings import GraphSettings
 from recsys.graph.similarity import profiles, similar_pairs
@@ -91,6 +93,11 @@ class TemporalGraph:
         for key, value in self._newcomers(users, t, scaling).items():
             data[USER][key] = value
         return data
+
+    @cached_property
+    def pair_paths(self) -> PairPaths:
+        """What paths say about pairs of users and contents."""
+        return PairPaths(self.log, self.settings)
 
     def timed_features(self, times: np.ndarray) -> TimedFeatures:
         """Features of single nodes at times of their own, scaled as of the last of these `times` (ns, ascending)."""
@@ -180,6 +187,8 @@ class TemporalGraph:
             edge_types=(*self._edges.edge_types, *((kind, SIMILAR, kind) for kind in self._similar)),
             event_types=self.log.types,
             num_moods=len(self.log.moods),
+            popularity=self._features.popularity,
+            pair_signals=signal_names(self.log, self.settings),
         )
 
 

@@ -51,7 +51,7 @@ def encode_by_blocks(network: Network, graph: HeteroData, block: int = BLOCK) ->
                 parts.append(layer(near, edges, {kind: targets})[kind])
             after[kind] = torch.cat(parts)
         h = after
-    return h
+    return network.widened(h, graph)
 
 
 def _edges_into(

@@ -9,8 +9,10 @@ from recsys.graph.schema import EVENT_ATTRIBUTES, SIMILAR, USER, GraphSchema
 from recsys.models.edge_weights import COSINE, NONE, check_event_weights
 from recsys.models.heads import HadamardHead, MoodHead
 from recsys.models.layers import GraphAttention, HeteroLayer, SageMean
-from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
+from recsys.models.network import EVENTS, PROPAGATE, EdgeGroup, Network, check_settings, edge_groups
 from recsys.models.node_embedding import NodeEmbedding, UserEmbedding
+from recsys.models.pair_readout import PairReadout
+from recsys.models.popularity_gates import PopularityGates
 
 
 class GatSage(Network):
@@ -35,6 +37,8 @@ class GatSage(Network):
         head_hidden: width of the regular head's hidden layer.
         category_dim: width of each category's vector.
         similarity: whether messages pass along similarity edges.
+        popularity_gates: whether logits also have what is popular, by gates (see `PopularityGates`).
+        pair: "propagate" if logits also have what paths between user and content say (see `PairReadout`), or "none".
 
     Raises:
         UserError: for sizes that do not fit together, or unknown edge attributes or weights.
@@ -55,8 +59,10 @@ class GatSage(Network):
         head_hidden: int = 16,
         category_dim: int = 16,
         similarity: bool = True,
+        popularity_gates: bool = True,
+        pair: str = PROPAGATE,
     ) -> None:
-        check_settings(hidden=hidden, layers=layers, dropout=dropout, heads=heads)
+        check_settings(hidden=hidden, layers=layers, dropout=dropout, pair=pair, heads=heads)
         check_event_weights(edge_weights)
         for attribute in edge_attributes:
             if attribute not in EVENT_ATTRIBUTES:
@@ -86,10 +92,13 @@ class GatSage(Network):
 
         super().__init__(
             embeddings={node_type: embedding(node_type) for node_type in schema.numbers},
+            hidden=hidden,
             groups=groups,
             layers=[layer() for _ in range(layers)],
             head=HadamardHead(hidden, head_hidden),
             mood_head=MoodHead(schema.num_moods, hidden, hidden) if schema.num_moods else None,
+            gates=PopularityGates(schema, hidden=hidden, dropout=dropout) if popularity_gates else None,
+            pair=PairReadout(schema, hidden=hidden, dropout=dropout) if pair == PROPAGATE else None,
         )
         self.settings = {
             "hidden": hidden,
@@ -101,4 +110,6 @@ class GatSage(Network):
             "head_hidden": head_hidden,
             "category_dim": category_dim,
             "similarity": similarity,
+            "popularity_gates": popularity_gates,
+            "pair": pair,
         }

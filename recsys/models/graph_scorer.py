@@ -44,8 +44,32 @@ class GraphScorer:
     def score(self, users: np.ndarray, contents: np.ndarray, t: int) -> Tensor:
         """Logits of each user for each content at `t` (ns); see `Scorer.score`."""
         with self._evaluating():
-            vectors = self._encoded(t)
-            return self.network.block_logits(self._users(users, t), _rows(vectors[CONTENT], contents)).float().cpu()
+            user, content = self._users(users, t), _rows(self._encoded(t)[CONTENT], contents)
+            logits = self.network.block_logits(user, content)
+            if self.network.pair is not None:
+                self._add_paths(logits, user, users, contents, t)
+            return logits.float().cpu()
+
+    def signals(self, users: np.ndarray, contents: np.ndarray, times: np.ndarray) -> Tensor | None:
+        """What the network wants to know of paths between users [B] and contents [B, N] at times [B] (ns), if anything.
+
+        Returns:
+            float32 [B, N, num_signals] on the network's device.
+        """
+        if self.network.pair is None:
+            return None
+        device = next(self.network.parameters()).device
+        return torch.from_numpy(self.graph.pair_paths.of_pairs(users, contents, times)).to(device)
+
+    def _add_paths(self, logits: Tensor, vectors: Tensor, users: np.ndarray, contents: np.ndarray, t: int) -> None:
+        """Add what paths say to the logits of users with these vectors, by blocks."""
+        paths = self.graph.pair_paths
+        block = paths.block_size(len(contents))
+        for first in range(0, len(users), block):
+            signals = torch.from_numpy(paths.of_block(users[first : first + block], contents, t)).to(logits.device)
+            # One user at a time, so that nobody's bits depend on who else is asked for.
+            for row, of_user in enumerate(signals, first):
+                logits[row] += self.network.path_logits(vectors[row], of_user)
 
     def score_moods(self, moods: np.ndarray, contents: np.ndarray, t: int) -> Tensor:
         """Logits of each content for each mood at `t` (ns); see `MoodScorer.score_moods`.

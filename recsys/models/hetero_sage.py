@@ -6,8 +6,10 @@ from recsys.graph.schema import SIMILAR, GraphSchema
 from recsys.models.edge_weights import COSINE, NONE, check_event_weights
 from recsys.models.heads import DotHead, MoodHead
 from recsys.models.layers import HeteroLayer, SageMean
-from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
+from recsys.models.network import EVENTS, PROPAGATE, EdgeGroup, Network, check_settings, edge_groups
 from recsys.models.node_embedding import NodeEmbedding
+from recsys.models.pair_readout import PairReadout
+from recsys.models.popularity_gates import PopularityGates
 
 
 class HeteroSage(Network):
@@ -26,6 +28,8 @@ class HeteroSage(Network):
         head_hidden: width of the hidden layer in the mood head.
         category_dim: width of each category's vector.
         similarity: whether messages pass along similarity edges.
+        popularity_gates: whether logits also have what is popular, by gates (see `PopularityGates`).
+        pair: "propagate" if logits also have what paths between user and content say (see `PairReadout`), or "none".
 
     Raises:
         UserError: for sizes that do not fit together or unknown edge weights.
@@ -44,8 +48,10 @@ class HeteroSage(Network):
         head_hidden: int = 16,
         category_dim: int = 16,
         similarity: bool = True,
+        popularity_gates: bool = True,
+        pair: str = PROPAGATE,
     ) -> None:
-        check_settings(hidden=hidden, layers=layers, dropout=dropout)
+        check_settings(hidden=hidden, layers=layers, dropout=dropout, pair=pair)
         check_event_weights(edge_weights)
         groups = edge_groups(schema, event_attributes=edge_weights != NONE, similarity=similarity)
         weights = {EVENTS: edge_weights, SIMILAR: COSINE}
@@ -63,10 +69,13 @@ class HeteroSage(Network):
 
         super().__init__(
             embeddings={node_type: embedding(node_type) for node_type in schema.numbers},
+            hidden=hidden,
             groups=groups,
             layers=[layer(activate=place < layers - 1) for place in range(layers)],
             head=DotHead(hidden),
             mood_head=MoodHead(schema.num_moods, hidden, head_hidden) if schema.num_moods else None,
+            gates=PopularityGates(schema, hidden=hidden, dropout=dropout) if popularity_gates else None,
+            pair=PairReadout(schema, hidden=hidden, dropout=dropout) if pair == PROPAGATE else None,
         )
         self.settings = {
             "hidden": hidden,
@@ -76,4 +85,6 @@ class HeteroSage(Network):
             "head_hidden": head_hidden,
             "category_dim": category_dim,
             "similarity": similarity,
+            "popularity_gates": popularity_gates,
+            "pair": pair,
         }

@@ -4,6 +4,7 @@ Batches come from `recsys.loading`, losses from `objectives.py`, networks from `
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from torchmetrics.classification import BinaryAUROC
 
 from recsys.data.ranking_task import RankingBatch
 from recsys.errors import UserError
+from recsys.graph.schema import CONTENT, USER
 from recsys.loading.batch import LinkBatch
 from recsys.models.graph_scorer import GraphScorer
-from recsys.models.network import Network
 from recsys.models.objectives import Objective, keep_hardest
 from recsys.models.ranking import Ranked, rank
 
@@ -40,20 +41,20 @@ class LinkPredictionModule(LightningModule):
     all for that epoch on resuming.)
 
     Args:
-        network: the network to train.
-        scorer: scores the same network over the log's graph, for validation.
+        scorer: scores the network over the log's graph, for validation.
         objective: the loss.
         optimizer: builds the optimizer from the parameters.
         scheduler: builds a `ReduceLROnPlateau` from the optimizer, which watches `monitor`; None keeps the rate.
         mood_weight: weight of the moods' loss.
         monitor: the validation metric the learning rate goes by, one of `RankingMetrics` with the prefix "val/".
         seed: seeds dropout.
+        averaging: decay of the moving average of the weights, in [0, 1): the scorer's network gets the average after
+            every step. None trains the scorer's network itself.
     """
 
     def __init__(
         self,
         *,
-        network: Network,
         scorer: GraphScorer,
         objective: Objective,
         optimizer: Callable[..., Optimizer],
@@ -61,12 +62,18 @@ class LinkPredictionModule(LightningModule):
         mood_weight: float = 0.2,
         monitor: str = "val/ndcg@10",
         seed: int = 0,
+        averaging: float | None = None,
     ) -> None:
         super().__init__()
+        if averaging is not None and not 0 <= averaging < 1:
+            raise UserError(f"averaging is {averaging}: it must be at least 0 and below 1, or null for no average.")
         if mood_weight < 0:
             raise UserError(f"mood_weight is {mood_weight}: it must be at least 0.")
-        self.network = network
         self.scorer = scorer
+        self.network = scorer.network if averaging is None else deepcopy(scorer.network)
+        self.averaged = scorer.network  # what is evaluated and kept
+        self.averaging = averaging
+        self.register_buffer("num_averaged", torch.zeros((), dtype=torch.int64))
         self.objective = objective
         self.mood_weight = mood_weight
         self.monitor = monitor
@@ -80,7 +87,7 @@ class LinkPredictionModule(LightningModule):
         # Checkpoints do not hold torch's random state.
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1)[0]))
         vectors = self.network.encode(batch.graph)
-        logits = self.network.link_logits(vectors, batch.user, batch.content)
+        logits = self.network.link_logits(vectors, batch.user, batch.content, self._signals(batch))
         loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep))
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.user))
         if len(batch.mood) and self.mood_weight:
@@ -93,6 +100,20 @@ class LinkPredictionModule(LightningModule):
                 f"the loss became {loss.item()} in epoch {self.current_epoch}: a smaller optimizer.lr may help."
             )
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: LinkBatch, batch_idx: int) -> None:
+        """Move the average towards the weights of now; the first steps, which know little, are soon forgotten."""
+        if self.averaging is None:
+            return
+        self.num_averaged += 1
+        decay = min(self.averaging, float(self.num_averaged / (self.num_averaged + 10)))
+        with torch.no_grad():
+            now = self.network.state_dict()
+            for name, average in self.averaged.state_dict().items():
+                if average.is_floating_point():
+                    average.lerp_(now[name], 1 - decay)
+                else:
+                    average.copy_(now[name])
 
     def on_validation_epoch_start(self) -> None:
         """Score with the weights of now."""
@@ -145,6 +166,13 @@ class LinkPredictionModule(LightningModule):
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Does nothing at the time Lightning calls it; see `on_validation_epoch_end`."""
+
+    def _signals(self, batch: LinkBatch) -> Tensor | None:
+        """What the network wants to know of paths between the seeds' ends, as of each seed's own time."""
+        user, content = (
+            batch.graph[kind].n_id[rows].cpu().numpy() for kind, rows in ((USER, batch.user), (CONTENT, batch.content))
+        )
+        return self.scorer.signals(user, content, batch.time.cpu().numpy())
 
     def _logged(self, prefix: str) -> dict[str, float]:
         values = {f"{prefix}/{name}": value for name, value in self.metrics.compute().items()}

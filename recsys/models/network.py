@@ -3,8 +3,9 @@
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn.module_dict import ModuleDict
@@ -14,8 +15,12 @@ from recsys.graph.schema import CONTENT, SIMILAR, USER, EdgeType, GraphSchema, e
 from recsys.models.heads import DotHead, HadamardHead, MoodHead
 from recsys.models.layers import HeteroLayer
 from recsys.models.neighbours import TypedEdges
+from recsys.models.pair_readout import PairReadout
+from recsys.models.popularity_gates import PopularityGates
 
 EVENTS = "events"  # the group of all event types
+NONE, PROPAGATE = "none", "propagate"
+PAIRS = (NONE, PROPAGATE)
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,26 @@ def edge_groups(
     return groups
 
 
+class Parts(NamedTuple):
+    """What the vectors of users or contents consist of.
+
+    Attributes:
+        tower: from the encoder, [..., hidden].
+        popularity: of a user the gates, of a content what they weigh, [..., width of the gates].
+        pair: of a user the gates of the pair readout, [..., width of the readout].
+    """
+
+    tower: Tensor
+    popularity: Tensor
+    pair: Tensor
+
+
 class Network(nn.Module, ABC):
     """Encoder and heads; a subclass is a recipe that builds the parts from a `GraphSchema`.
+
+    A logit is the sum of what the heads make of the towers' vectors, of what the popularity gates say, and of what the
+    pair readout makes of the paths between user and content. A user's vector is the tower's beside its gates, a
+    content's is the tower's beside its popularity; paths are given to the methods that ask for logits.
 
     It is inductive: no node has an identity of its own, so one without any event gets its vector from features,
     creator, tags and similar nodes.
@@ -73,20 +96,26 @@ class Network(nn.Module, ABC):
         self,
         *,
         embeddings: Mapping[str, nn.Module],
+        hidden: int,
         groups: Mapping[EdgeType, EdgeGroup],
         layers: Sequence[HeteroLayer],
         head: HadamardHead | DotHead,
         mood_head: MoodHead | None,
+        gates: PopularityGates | None,
+        pair: PairReadout | None,
     ) -> None:
         super().__init__()
         self.embeddings = ModuleDict(dict(embeddings))
         self.layers = nn.ModuleList(layers)
+        self.hidden = hidden
         self.head = head
         self.mood_head = mood_head
+        self.gates = gates
+        self.pair = pair
         self.groups = dict(groups) if layers else {}
 
     def encode(self, graph: HeteroData) -> dict[str, Tensor]:
-        """Vectors of the nodes of a graph; node type -> [num_nodes, hidden].
+        """Vectors of the nodes of a graph; node type -> [num_nodes, hidden], and wider for users and contents.
 
         Of a graph as `TemporalGraph` gives it, they are those of every node. Of a sampled one, whose nodes and edges
         are sorted by their hop and counted in `num_sampled_nodes` and `num_sampled_edges`, they are those of the seeds,
@@ -98,7 +127,20 @@ class Network(nn.Module, ABC):
         edges = {key: _edges(graph, key, group) for key, group in self.groups.items()}
         for layer in self.layers:
             h = layer(h, edges)
-        return h
+        return self.widened(h, graph)
+
+    def widened(self, h: dict[str, Tensor], graph: HeteroData) -> dict[str, Tensor]:
+        """The towers' vectors of users and contents, the first of the graph's, beside gates and popularity."""
+        wide = dict(h)
+        for kind in (USER, CONTENT):
+            x, x_cat = (graph[kind][key][: len(h[kind])] for key in ("x", "x_cat"))
+            parts = [h[kind]]
+            if self.gates is not None:
+                parts.append((self.gates.user if kind == USER else self.gates.content)(x, x_cat))
+            if self.pair is not None and kind == USER:
+                parts.append(self.pair.user(x, x_cat))
+            wide[kind] = torch.cat(parts, dim=1)
+        return wide
 
     def embed(self, graph: HeteroData, sizes: Mapping[str, int] | None = None) -> dict[str, Tensor]:
         """First vectors of the nodes, or of the first `sizes` of each type; node type -> [num_nodes, hidden]."""
@@ -119,15 +161,25 @@ class Network(nn.Module, ABC):
                 for key, group in self.groups.items()
             }
             h = layer(h, edges, targets)
-        return h
+        return self.widened(h, graph)
 
-    def link_logits(self, vectors: dict[str, Tensor], user: Tensor, content: Tensor) -> Tensor:
+    def link_logits(
+        self, vectors: dict[str, Tensor], user: Tensor, content: Tensor, signals: Tensor | None = None
+    ) -> Tensor:
         """Logits of users and contents of an encoded graph: rows int64 [B] and [B, N] -> [B, N]; for training.
 
-        As `pair_logits` of their vectors, but every node is projected only once.
+        As `pair_logits` of their vectors, but every node is projected only once. `signals` are [B, N, num_signals].
         """
-        users = self.head.user(vectors[USER]).index_select(0, user)[:, None]
-        return self.head.meet(users, _gathered(self.head.content(vectors[CONTENT]), content))
+        users, contents = self._parts(vectors[USER]), self._parts(vectors[CONTENT])
+        tower = self.head.user(users.tower).index_select(0, user)[:, None]
+        logits = self.head.meet(tower, _gathered(self.head.content(contents.tower), content))
+        if self.gates is not None:
+            gates = users.popularity.index_select(0, user)[:, None]
+            logits = logits + (gates * _gathered(contents.popularity, content)).sum(dim=-1)
+        if self.pair is not None:
+            assert signals is not None
+            logits = logits + self.pair(users.pair.index_select(0, user), signals)
+        return logits  # type: ignore[no-any-return]
 
     def mood_link_logits(self, vectors: dict[str, Tensor], mood: Tensor, content: Tensor) -> Tensor:
         """Logits of moods int64 [M] and contents of an encoded graph, rows int64 [M, N] -> [M, N]; for training.
@@ -135,32 +187,67 @@ class Network(nn.Module, ABC):
         Raises:
             UserError: if the data has no moods.
         """
-        head = self._mood_head()
-        return head.meet(head.mood(mood)[:, None], _gathered(head.content(vectors[CONTENT]), content))
+        head, contents = self._mood_head(), self._parts(vectors[CONTENT])
+        logits = head.meet(head.mood(mood)[:, None], _gathered(head.content(contents.tower), content))
+        if self.gates is not None:
+            popularity = _gathered(contents.popularity, content)
+            logits = logits + (self.gates.mood(mood)[:, None] * popularity).sum(dim=-1)
+        return logits
 
-    def pair_logits(self, user: Tensor, content: Tensor) -> Tensor:
-        """Logits of pairs of user and content vectors, [..., hidden] each -> [...]; leading dimensions broadcast."""
-        return self.head(user, content)  # type: ignore[no-any-return]
+    def pair_logits(self, user: Tensor, content: Tensor, signals: Tensor | None = None) -> Tensor:
+        """Logits of pairs of user and content vectors, [..., width] each -> [...]; leading dimensions broadcast.
+
+        `signals` are [..., num_signals]; without them the logits lack what paths say.
+        """
+        users, contents = self._parts(user), self._parts(content)
+        logits = self.head(users.tower, contents.tower)
+        if self.gates is not None:
+            logits = logits + (users.popularity * contents.popularity).sum(dim=-1)
+        if self.pair is not None and signals is not None:
+            logits = logits + self.pair(users.pair, signals[..., None, :])[..., 0]
+        return logits  # type: ignore[no-any-return]
 
     def block_logits(self, user: Tensor, content: Tensor) -> Tensor:
-        """Logits of all pairs, [U, hidden] and [C, hidden] -> [U, C]; in eval mode only."""
-        return self.head.block_logits(user, content)
+        """Logits of all pairs without what paths say, [U, width] and [C, width] -> [U, C]; in eval mode only."""
+        users, contents = self._parts(user), self._parts(content)
+        logits = self.head.block_logits(users.tower, contents.tower)
+        if self.gates is not None:
+            logits = logits + users.popularity @ contents.popularity.t()
+        return logits
+
+    def path_logits(self, user: Tensor, signals: Tensor) -> Tensor:
+        """What paths add to the logits of one user, [width], and N contents, [N, num_signals] -> [N]."""
+        assert self.pair is not None
+        return self.pair(self._parts(user).pair, signals)  # type: ignore[no-any-return]
 
     def mood_logits(self, mood: Tensor, content: Tensor) -> Tensor:
-        """Logits of moods int64 [...] for content vectors [..., hidden] -> [...]; leading dimensions broadcast.
+        """Logits of moods int64 [...] for content vectors [..., width] -> [...]; leading dimensions broadcast.
 
         Raises:
             UserError: if the data has no moods.
         """
-        return self._mood_head()(mood, content)  # type: ignore[no-any-return]
+        contents = self._parts(content)
+        logits = self._mood_head()(mood, contents.tower)
+        if self.gates is not None:
+            logits = logits + (self.gates.mood(mood) * contents.popularity).sum(dim=-1)
+        return logits  # type: ignore[no-any-return]
 
     def mood_block_logits(self, moods: Tensor, content: Tensor) -> Tensor:
-        """Logits of all pairs of moods int64 [M] and content vectors [C, hidden] -> [M, C].
+        """Logits of all pairs of moods int64 [M] and content vectors [C, width] -> [M, C].
 
         Raises:
             UserError: if the data has no moods.
         """
-        return self._mood_head().block_logits(moods, content)
+        contents = self._parts(content)
+        logits = self._mood_head().block_logits(moods, contents.tower)
+        if self.gates is not None:
+            logits = logits + self.gates.mood(moods) @ contents.popularity.t()
+        return logits
+
+    def _parts(self, vectors: Tensor) -> Parts:
+        """The parts of vectors [..., width] of users or contents."""
+        popularity = self.hidden + (0 if self.gates is None else self.gates.width)
+        return Parts(vectors[..., : self.hidden], vectors[..., self.hidden : popularity], vectors[..., popularity:])
 
     def _mood_head(self) -> MoodHead:
         if self.mood_head is None:
@@ -193,12 +280,14 @@ def _gathered(vectors: Tensor, rows: Tensor) -> Tensor:
     return vectors.index_select(0, rows.flatten()).view(*rows.shape, vectors.shape[1])
 
 
-def check_settings(*, hidden: int, layers: int, dropout: float, heads: int = 1) -> None:
+def check_settings(*, hidden: int, layers: int, dropout: float, pair: str, heads: int = 1) -> None:
     """Raise `UserError` for sizes that no network can have."""
     for name, value, least in (("hidden", hidden, 1), ("layers", layers, 0), ("heads", heads, 1)):
         if value < least:
             raise UserError(f"model.{name} is {value}: it must be at least {least}.")
     if hidden % heads:
         raise UserError(f"model.hidden is {hidden}: it must be a multiple of model.heads, {heads}.")
+    if pair not in PAIRS:
+        raise UserError(f"model.pair is {pair!r}: choose among {', '.join(PAIRS)}.")
     if not 0 <= dropout < 1:
         raise UserError(f"model.dropout is {dropout}: it must be at least 0 and below 1.")

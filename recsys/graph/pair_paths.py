@@ -1,0 +1,183 @@
+"""What the log before a time says about a user and a content together, through short paths between them."""
+
+import numpy as np
+
+from recsys.data.event_log import EventLog
+from recsys.graph import path_kernel as kernel
+from recsys.graph.settings import GraphSettings
+from recsys.threads import in_parts
+
+KEPT = 0.9  # weight of a content in a recent history beside the one after it
+HALF_LIFE = 0.05  # of late events, as a share of the events so far
+MOST_VALUES = 1 << 24  # values of a block of users
+
+
+class PairPaths:
+    """Signals about (user, content) pairs, each in [0, 1], from events strictly before the time of each pair.
+
+    A walk starts at the contents c of the user's last events, goes to the users v who also acted on c, and from them
+    to the contents d of v's events. With d_c and d_v the number of events of a node so far, a content d collects of all
+    walks to it:
+
+    - target_paths: 1 / (d_v sqrt(d_c d_d)) over target events only: two steps of the symmetrically normalised graph.
+    - all_paths: the same over all events; all_paths_of_late: with weight 0.9^j for the j-th last content c;
+      late_paths_of_late: with both of v's events also weighted by half for every 5% of the log that they are old.
+    - target_cosine and all_cosine: 1 / sqrt(d_c d_d), whatever the number of v's events: the cosine of item-based
+      nearest neighbours.
+    - next: 1 / gap for the contents d that v acted on up to `steps` events after c, weighted like late events;
+      next_after_last: from the last content only.
+    - creator, tag, mood, category: cosine of the groups of the user's last events with the content's own groups, where
+      the data has them.
+
+    A user's values of the first eight are divided by the largest over all contents it has not met. Contents it has met,
+    and all contents for a user without events, have 0.
+
+    Args:
+        log: the event log.
+        settings: whether creators and tags are part of the graph.
+        breadth: how far walks go.
+        history: events behind the affinities to groups.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        settings: GraphSettings,
+        *,
+        history: int = 50,
+        users: int = 64,
+        contents: int = 128,
+        steps: int = 5,
+    ) -> None:
+        self._log = log
+        self._breadth = kernel.Breadth(history, users, contents, steps)
+        self._users, order = _adjacency(log.user, log.content, log.is_target, len(log.users))
+        by_content, of_content = _adjacency(log.content, log.user, log.is_target, len(log.contents))
+        place = np.empty(len(log), dtype=np.int32)
+        place[order] = np.arange(len(log), dtype=np.int32)
+        self._contents = by_content._replace(place=place[of_content])
+        self._decay = (0.5 ** (np.arange(kernel.DECAYS + 1) / (kernel.DECAYS * HALF_LIFE))).astype(np.float32)
+        self._groups = _groups(log, settings)
+        self.names = signal_names(log, settings)
+
+    def of_pairs(self, user: np.ndarray, content: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Signals of pairs at times of their own.
+
+        Args:
+            user: rows in `log.users`, int64, [B].
+            content: rows in `log.contents` that exist at that time, int64, [B, N].
+            time: ns, int64, [B].
+
+        Returns:
+            float32 [B, N, signals].
+        """
+        batch, width = content.shape
+        # Seeds of one user at one time share their walks.
+        _, first, query = np.unique(np.column_stack([user, time]), axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(query, kind="stable")
+        stop = np.cumsum(np.bincount(query, minlength=len(first))) * width
+        offset = np.column_stack([np.concatenate([[0], stop[:-1]]), stop]) if len(first) else np.empty((0, 2), np.int64)
+        out = self._signals(user[first], time[first], content[order].ravel(), offset.astype(np.int64))
+        signals = np.empty((batch, width, len(self.names)), dtype=np.float32)
+        signals[order] = out.reshape(batch, width, len(self.names))
+        return signals
+
+    def of_block(self, users: np.ndarray, contents: np.ndarray, t: int) -> np.ndarray:
+        """Signals of every user with every content at one time (ns), float32 [U, C, signals]."""
+        offset = np.tile([0, len(contents)], (len(users), 1))
+        out = self._signals(users, np.full(len(users), t), np.asarray(contents, dtype=np.int64), offset)
+        return out.reshape(len(users), len(contents), len(self.names))
+
+    def block_size(self, num_contents: int) -> int:
+        """Users whose signals with so many contents are held at a time."""
+        return max(1, MOST_VALUES // max(1, num_contents * len(self.names)))
+
+    def _signals(self, user: np.ndarray, time: np.ndarray, candidate: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        out = np.empty((int((offset[:, 1] - offset[:, 0]).sum()), len(self.names)), dtype=np.float32)
+        user = np.asarray(user, dtype=np.int64)
+        n = np.searchsorted(self._log.time, time)
+        num_contents = np.searchsorted(self._log.contents.exists_from, time)
+
+        def write(first: int, last: int) -> None:
+            kernel.write_paths(
+                user,
+                n,
+                candidate,
+                offset,
+                self._users,
+                self._contents,
+                self._breadth,
+                KEPT,
+                self._decay,
+                out,
+                first,
+                last,
+            )
+            for i, groups in enumerate(self._groups.values()):
+                column = len(kernel.PATH_SIGNALS) + i
+                kernel.write_affinities(
+                    user,
+                    n,
+                    num_contents,
+                    candidate,
+                    offset,
+                    self._users,
+                    groups,
+                    2 * self._breadth.history,
+                    column,
+                    out,
+                    first,
+                    last,
+                )
+
+        for _ in in_parts(write, len(user)):
+            pass
+        return out
+
+
+def _adjacency(
+    node: np.ndarray, other: np.ndarray, is_target: np.ndarray, num_nodes: int
+) -> tuple[kernel.Adjacency, np.ndarray]:
+    """The events of each node in time order, and the event at each place."""
+    order = np.argsort(node, kind="stable")
+    offset = np.searchsorted(node[order], np.arange(num_nodes + 1))
+    targets = np.concatenate([[0], np.cumsum(is_target[order])]).astype(np.int32)
+    none = np.empty(0, dtype=np.int32)
+    return kernel.Adjacency(offset, order.astype(np.int32), other[order].astype(np.int32), targets, none), order
+
+
+def signal_names(log: EventLog, settings: GraphSettings) -> tuple[str, ...]:
+    """Names of the signals of a log, in order."""
+    return (*kernel.PATH_SIGNALS, *_pairs(log, settings))
+
+
+def _groups(log: EventLog, settings: GraphSettings) -> dict[str, kernel.Groups]:
+    pairs = _pairs(log, settings)
+    return {name: _both_ways(*of, len(log.contents)) for name, of in pairs.items()}
+
+
+def _pairs(log: EventLog, settings: GraphSettings) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
+    """Contents, their groups and the number of groups, for creators and each kind of tags known before t_val."""
+    pairs: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
+    t_val = log.boundaries.t_val
+    if settings.creators and log.creators.count_before(t_val):
+        made = np.flatnonzero(log.creator_of >= 0)
+        pairs["creator"] = made, log.creator_of[made], len(log.creators)
+    if settings.tags and len(log.tags):
+        kind = log.tags.attributes["kind"].to_numpy()
+        content, tag = log.content_tags
+        for name in ("tag", "mood", "category"):
+            if (kind[: log.tags.count_before(t_val)] == name).any():
+                of_kind = kind[tag] == name
+                pairs[name] = content[of_kind], tag[of_kind], len(log.tags)
+    return pairs
+
+
+def _both_ways(content: np.ndarray, group: np.ndarray, num_groups: int, num_contents: int) -> kernel.Groups:
+    order = np.lexsort((content, group))
+    return kernel.Groups(
+        np.searchsorted(content, np.arange(num_contents + 1)),
+        group.astype(np.int32),
+        np.searchsorted(group[order], np.arange(num_groups + 1)),
+        content[order].astype(np.int32),
+    )

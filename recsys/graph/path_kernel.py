@@ -1,0 +1,306 @@
+"""The compiled part of `pair_paths`: it walks from a user's last contents over their users to other contents.
+
+It runs without the interpreter's lock on queries [first, last).
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+# The signals of paths, in order; `pair_paths` says what they are.
+PATH_SIGNALS = (
+    "target_paths",
+    "all_paths",
+    "all_paths_of_late",
+    "late_paths_of_late",
+    "target_cosine",
+    "all_cosine",
+    "next",
+    "next_after_last",
+)
+DECAYS = 4096  # steps in which the age of an event is told apart
+
+
+class Adjacency(NamedTuple):
+    """The events of every node in time order, as one list.
+
+    Attributes:
+        offset: where each node's begin, int64, [nodes + 1].
+        event: number of the event in the log, ascending for each node, int32, [events].
+        other: the node at the other end, int32, [events].
+        targets: target events among the items before each place, int32, [events + 1].
+        place: of contents' lists only: where the same event is in the users' lists, int32, [events].
+    """
+
+    offset: np.ndarray
+    event: np.ndarray
+    other: np.ndarray
+    targets: np.ndarray
+    place: np.ndarray
+
+
+class Breadth(NamedTuple):
+    """How far a walk goes.
+
+    Attributes:
+        history: contents of the user it starts from, the latest.
+        users: events of each of these that it follows, the latest.
+        contents: events of each of their users that it follows, the latest.
+        steps: how many events later a content still counts as next.
+    """
+
+    history: int
+    users: int
+    contents: int
+    steps: int
+
+
+class Groups(NamedTuple):
+    """The groups (creators, tags of one kind) that contents belong to, both ways; what contents have none of is empty.
+
+    Attributes:
+        of_content: groups of each content: offsets int64 [contents + 1] and groups int32.
+        members: contents of each group, ascending: offsets int64 [groups + 1] and contents int32.
+    """
+
+    offset: np.ndarray
+    group: np.ndarray
+    member_offset: np.ndarray
+    member: np.ndarray
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def write_paths(
+    user: np.ndarray,
+    num_events: np.ndarray,
+    candidate: np.ndarray,
+    offset: np.ndarray,
+    users: Adjacency,
+    contents: Adjacency,
+    breadth: Breadth,
+    kept: float,
+    decay: np.ndarray,
+    out: np.ndarray,
+    first: int,
+    last: int,
+) -> None:
+    """Signals of each query's candidates; each signal's largest value over all contents the user has not met is 1.
+
+    Args:
+        user: the user of each query, int64, [Q].
+        num_events: how many events of the log it may see, int64, [Q].
+        candidate: contents of all queries, int64, [N].
+        offset: where each query's candidates begin and end, int64, [Q, 2]; queries may share them.
+        users: events of the users.
+        contents: events of the contents.
+        breadth: how far to walk.
+        kept: weight that a content of the history has beside the one after it.
+        decay: weight of an event by its age as a share of the log, float32, [DECAYS + 1].
+        out: written to from column 0 on, float32 [sum of candidates, signals].
+        first: first query.
+        last: the query after the last.
+    """
+    num_contents = contents.offset.shape[0] - 1
+    signals = len(PATH_SIGNALS)
+    total = np.zeros((num_contents, signals), np.float32)
+    largest = np.zeros(signals, np.float32)
+    is_touched = np.zeros(num_contents, np.bool_)
+    touched = np.empty(num_contents, np.int64)
+    row = 0
+    for q in range(first):
+        row += offset[q, 1] - offset[q, 0]
+    for q in range(first, last):
+        n = num_events[q]
+        count = _walk(user[q], n, users, contents, breadth, kept, decay, total, is_touched, touched)
+        largest[:] = 0.0
+        for i in range(count):
+            c = touched[i]
+            begin = contents.offset[c]
+            end = _place(contents.event, begin, contents.offset[c + 1], n)
+            all_events = np.float32(1.0 / np.sqrt(max(end - begin, 1)))
+            target_events = np.float32(1.0 / np.sqrt(max(contents.targets[end] - contents.targets[begin], 1)))
+            for k in range(signals):
+                total[c, k] *= target_events if k in (0, 4) else all_events
+        # What the user has met is no candidate, and would be the nearest to itself.
+        begin = users.offset[user[q]]
+        end = _place(users.event, begin, users.offset[user[q] + 1], n)
+        for i in range(begin, end):
+            total[users.other[i]] = 0.0
+        for i in range(count):
+            for k in range(signals):
+                largest[k] = max(largest[k], total[touched[i], k])
+        for k in range(signals):
+            largest[k] = 1 / largest[k] if largest[k] > 0 else 0.0
+        for i in range(offset[q, 0], offset[q, 1]):
+            c = candidate[i]
+            for k in range(signals):
+                out[row, k] = total[c, k] * largest[k]
+            row += 1
+        for i in range(count):
+            total[touched[i]] = 0.0
+            is_touched[touched[i]] = False
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _walk(
+    user: int,
+    n: int,
+    users: Adjacency,
+    contents: Adjacency,
+    breadth: Breadth,
+    kept: float,
+    decay: np.ndarray,
+    total: np.ndarray,
+    is_touched: np.ndarray,
+    touched: np.ndarray,
+) -> int:
+    """Add up all walks of a user into `total`; lists the contents that they end at and gives their number."""
+    count = 0
+    begin = users.offset[user]
+    end = _place(users.event, begin, users.offset[user + 1], n)
+    if end == begin:
+        return 0
+    start = np.empty(breadth.history, np.int64)
+    is_target = np.zeros(breadth.history, np.bool_)
+    num_starts = 0
+    for i in range(end - 1, begin - 1, -1):
+        c, known = users.other[i], -1
+        for j in range(num_starts):
+            if start[j] == c:
+                known = j
+                break
+        if known < 0:
+            if num_starts == breadth.history:
+                break
+            known = num_starts
+            start[known] = c
+            num_starts += 1
+        is_target[known] |= users.targets[i + 1] > users.targets[i]
+
+    scale = np.float32(DECAYS / n)
+    of_late = np.float32(1.0)
+    for j in range(num_starts):
+        c = start[j]
+        if j:
+            of_late *= kept
+        c_begin = contents.offset[c]
+        c_end = _place(contents.event, c_begin, contents.offset[c + 1], n)
+        all_events = np.float32(1.0 / np.sqrt(c_end - c_begin))
+        target_events = np.float32(1.0 / np.sqrt(max(contents.targets[c_end] - contents.targets[c_begin], 1)))
+        for i in range(max(c_begin, c_end - breadth.users), c_end):
+            v = contents.other[i]
+            if v == user:
+                continue
+            v_begin, here = users.offset[v], contents.place[i]
+            # The event itself is before t, so what is at or after t comes behind it.
+            v_end = _place(users.event, here + 1, users.offset[v + 1], n)
+            num_targets = users.targets[v_end] - users.targets[v_begin]
+            to_target = users.targets[here + 1] - users.targets[here]
+            late = decay[int((n - 1 - contents.event[i]) * scale)]
+            by_all = all_events / (v_end - v_begin)
+            by_target = target_events * to_target * is_target[j]
+            by_target_user = by_target / max(num_targets, 1)
+            cosine = all_events
+            for m in range(max(v_begin, v_end - breadth.contents), v_end):
+                d = users.other[m]
+                if not is_touched[d]:
+                    is_touched[d] = True
+                    touched[count] = d
+                    count += 1
+                hit = users.targets[m + 1] - users.targets[m]
+                total[d, 0] += by_target_user * hit
+                total[d, 1] += by_all
+                total[d, 2] += by_all * of_late
+                total[d, 3] += by_all * of_late * late * decay[int((n - 1 - users.event[m]) * scale)]
+                total[d, 4] += by_target * hit
+                total[d, 5] += cosine
+            for m in range(here + 1, min(here + 1 + breadth.steps, v_end)):
+                d = users.other[m]
+                if d == c:
+                    continue
+                if not is_touched[d]:
+                    is_touched[d] = True
+                    touched[count] = d
+                    count += 1
+                near = all_events * late / np.float32(m - here)
+                total[d, 6] += near * of_late
+                if j == 0:
+                    total[d, 7] += near
+    return count
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def write_affinities(
+    user: np.ndarray,
+    num_events: np.ndarray,
+    num_contents: np.ndarray,
+    candidate: np.ndarray,
+    offset: np.ndarray,
+    users: Adjacency,
+    groups: Groups,
+    history: int,
+    column: int,
+    out: np.ndarray,
+    first: int,
+    last: int,
+) -> None:
+    """Cosine of the user's profile over groups with each candidate's own groups.
+
+    A profile counts the groups of the user's last events, each weighted by log(1 + contents / contents of the group).
+
+    Args:
+        user, num_events, candidate, offset, users: as for `write_paths`.
+        num_contents: contents that exist at each query's time, int64, [Q].
+        groups: the groups of contents.
+        history: events of a profile.
+        column: of `out`.
+        out, first, last: as for `write_paths`.
+    """
+    num_groups = groups.member_offset.shape[0] - 1
+    profile = np.zeros(num_groups, np.float32)
+    known = np.empty(num_groups, np.int64)
+    row = 0
+    for q in range(first):
+        row += offset[q, 1] - offset[q, 0]
+    for q in range(first, last):
+        begin = users.offset[user[q]]
+        end = _place(users.event, begin, users.offset[user[q] + 1], num_events[q])
+        count = 0
+        for i in range(max(begin, end - history), end):
+            c = users.other[i]
+            size = groups.offset[c + 1] - groups.offset[c]
+            for j in range(groups.offset[c], groups.offset[c + 1]):
+                g = groups.group[j]
+                if profile[g] == 0.0:
+                    known[count] = g
+                    count += 1
+                profile[g] += np.float32(1.0 / np.sqrt(size))
+        norm = 0.0
+        for i in range(count):
+            g = known[i]
+            stop = _place(groups.member, groups.member_offset[g], groups.member_offset[g + 1], num_contents[q])
+            profile[g] *= np.log1p(num_contents[q] / max(stop - groups.member_offset[g], 1))
+            norm += profile[g] * profile[g]
+        inverse = 1 / np.sqrt(norm) if norm > 0 else 0.0
+        for i in range(offset[q, 0], offset[q, 1]):
+            c = candidate[i]
+            value = 0.0
+            for j in range(groups.offset[c], groups.offset[c + 1]):
+                value += profile[groups.group[j]]
+            out[row, column] = value * inverse / np.sqrt(max(groups.offset[c + 1] - groups.offset[c], 1))
+            row += 1
+        for i in range(count):
+            profile[known[i]] = 0.0
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _place(item: np.ndarray, begin: int, end: int, n: int) -> int:
+    """First place in item[begin:end], ascending, whose item is at least `n`; `end` if there is none."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if item[middle] < n:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin

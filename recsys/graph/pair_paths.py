@@ -15,19 +15,19 @@ MOST_VALUES = 1 << 24  # values of a block of users
 class PairPaths:
     """Signals about (user, content) pairs, each in [0, 1], from events strictly before the time of each pair.
 
-    A walk starts at the contents c of the user's last events, goes to the users v who also acted on c, and from them
-    to the contents d of v's events. With d_c and d_v the number of events of a node so far, a content d collects of all
-    walks to it:
+    What counts is who met what: a pair of a user and a content counts once, from its first event on, and as a target
+    from its first target event on. A walk starts at the contents c that the user met last, goes to the users v who also
+    met c, and from them to the contents d that v met. With d_c and d_v the number of pairs of a node so far, a content d
+    collects of all walks to it:
 
-    - target_paths: 1 / (d_v sqrt(d_c d_d)) over target events only: two steps of the symmetrically normalised graph.
-    - all_paths: the same over all events; all_paths_of_late: with weight 0.9^j for the j-th last content c;
-      late_paths_of_late: with both of v's events also weighted by half for every 5% of the log that they are old.
-    - target_cosine and all_cosine: 1 / sqrt(d_c d_d), whatever the number of v's events: the cosine of item-based
-      nearest neighbours.
-    - next: 1 / gap for the contents d that v acted on up to `steps` events after c, weighted like late events;
+    - target_paths: 1 / (d_v sqrt(d_c d_d)) over target pairs only: two steps over the symmetrically normalised graph.
+    - all_paths: the same over all pairs; all_paths_of_late: with weight 0.9^j for the j-th last content c;
+      late_paths_of_late: with both of v's pairs also weighted by half for every 5% of the log that they are old.
+    - target_cosine and all_cosine: 1 / sqrt(d_c d_d), whatever d_v: the cosine of item-based nearest neighbours.
+    - next: 1 / gap for the contents d that v met up to `steps` contents after c, weighted like late pairs;
       next_after_last: from the last content only.
-    - creator, tag, mood, category: cosine of the groups of the user's last events with the content's own groups, where
-      the data has them.
+    - creator, tag, mood, category: cosine of the groups of the contents the user met last with the content's own
+      groups, where the data has them.
 
     A user's values of the first eight are divided by the largest over all contents it has not met. Contents it has met,
     and all contents for a user without events, have 0.
@@ -35,8 +35,10 @@ class PairPaths:
     Args:
         log: the event log.
         settings: whether creators and tags are part of the graph.
-        breadth: how far walks go.
-        history: events behind the affinities to groups.
+        history: contents a walk starts from, the latest met; twice as many are behind the affinities to groups.
+        users: users of each of these that walks go to, the latest.
+        contents: contents of each of these users, the latest.
+        steps: how many contents later one still counts as next.
     """
 
     def __init__(
@@ -51,11 +53,7 @@ class PairPaths:
     ) -> None:
         self._log = log
         self._breadth = kernel.Breadth(history, users, contents, steps)
-        self._users, order = _adjacency(log.user, log.content, log.is_target, len(log.users))
-        by_content, of_content = _adjacency(log.content, log.user, log.is_target, len(log.contents))
-        place = np.empty(len(log), dtype=np.int32)
-        place[order] = np.arange(len(log), dtype=np.int32)
-        self._contents = by_content._replace(place=place[of_content])
+        self._users, self._contents = _adjacencies(log)
         self._decay = (0.5 ** (np.arange(kernel.DECAYS + 1) / (kernel.DECAYS * HALF_LIFE))).astype(np.float32)
         self._groups = _groups(log, settings)
         self.names = signal_names(log, settings)
@@ -135,15 +133,38 @@ class PairPaths:
         return out
 
 
-def _adjacency(
-    node: np.ndarray, other: np.ndarray, is_target: np.ndarray, num_nodes: int
-) -> tuple[kernel.Adjacency, np.ndarray]:
-    """The events of each node in time order, and the event at each place."""
-    order = np.argsort(node, kind="stable")
-    offset = np.searchsorted(node[order], np.arange(num_nodes + 1))
-    targets = np.concatenate([[0], np.cumsum(is_target[order])]).astype(np.int32)
-    none = np.empty(0, dtype=np.int32)
-    return kernel.Adjacency(offset, order.astype(np.int32), other[order].astype(np.int32), targets, none), order
+def _adjacencies(log: EventLog) -> tuple[kernel.Adjacency, kernel.Adjacency]:
+    """The distinct pairs of the users and of the contents."""
+    keys, event, pair = np.unique(
+        log.user * len(log.contents) + log.content, return_index=True, return_inverse=True
+    )  # events are in time order, so the first of a pair is its earliest
+    target = np.full(len(keys), len(log))
+    np.minimum.at(target, pair[log.is_target], np.flatnonzero(log.is_target))
+    user, content = np.divmod(keys, max(len(log.contents), 1))
+    by_user, by_content = np.lexsort((event, user)), np.lexsort((event, content))
+
+    def adjacency(
+        node: np.ndarray, other: np.ndarray, order: np.ndarray, back: np.ndarray, size: int
+    ) -> kernel.Adjacency:
+        place = np.empty(len(keys), dtype=np.int32)
+        place[back] = np.arange(len(keys))
+        with_target = np.flatnonzero(target < len(log))
+        with_target = with_target[np.lexsort((target[with_target], node[with_target]))]
+        nodes = np.arange(size + 1)
+        return kernel.Adjacency(
+            offset=np.searchsorted(node[order], nodes),
+            event=event[order].astype(np.int32),
+            target=target[order].astype(np.int32),
+            other=other[order].astype(np.int32),
+            place=place[order],
+            target_offset=np.searchsorted(node[with_target], nodes),
+            targets=target[with_target].astype(np.int32),
+        )
+
+    return (
+        adjacency(user, content, by_user, by_content, len(log.users)),
+        adjacency(content, user, by_content, by_user, len(log.contents)),
+    )
 
 
 def signal_names(log: EventLog, settings: GraphSettings) -> tuple[str, ...]:

@@ -23,31 +23,35 @@ DECAYS = 4096  # steps in which the age of an event is told apart
 
 
 class Adjacency(NamedTuple):
-    """The events of every node in time order, as one list.
+    """The (user, content) pairs of every node, each as of the first event between the two, in time order.
 
     Attributes:
-        offset: where each node's begin, int64, [nodes + 1].
-        event: number of the event in the log, ascending for each node, int32, [events].
-        other: the node at the other end, int32, [events].
-        targets: target events among the items before each place, int32, [events + 1].
-        place: of contents' lists only: where the same event is in the users' lists, int32, [events].
+        offset: where each node's pairs begin, int64, [nodes + 1].
+        event: number of the pair's first event in the log, ascending for each node, int32, [pairs].
+        target: number of its first target event, a number beyond the log if it has none, int32, [pairs].
+        other: the node at the other end, int32, [pairs].
+        place: where the same pair is in the list of the node at the other end, int32, [pairs].
+        target_offset: where each node's targets begin, int64, [nodes + 1].
+        targets: `target` of the pairs that have one, ascending for each node, int32, [pairs with targets].
     """
 
     offset: np.ndarray
     event: np.ndarray
+    target: np.ndarray
     other: np.ndarray
-    targets: np.ndarray
     place: np.ndarray
+    target_offset: np.ndarray
+    targets: np.ndarray
 
 
 class Breadth(NamedTuple):
     """How far a walk goes.
 
     Attributes:
-        history: contents of the user it starts from, the latest.
-        users: events of each of these that it follows, the latest.
-        contents: events of each of their users that it follows, the latest.
-        steps: how many events later a content still counts as next.
+        history: contents of the user it starts from, the latest met.
+        users: users of each of these, the latest to meet it.
+        contents: contents of each of these users, the latest met.
+        steps: how many contents later one still counts as next.
     """
 
     history: int
@@ -92,8 +96,8 @@ def write_paths(
         num_events: how many events of the log it may see, int64, [Q].
         candidate: contents of all queries, int64, [N].
         offset: where each query's candidates begin and end, int64, [Q, 2]; queries may share them.
-        users: events of the users.
-        contents: events of the contents.
+        users: pairs of the users.
+        contents: pairs of the contents.
         breadth: how far to walk.
         kept: weight that a content of the history has beside the one after it.
         decay: weight of an event by its age as a share of the log, float32, [DECAYS + 1].
@@ -116,16 +120,13 @@ def write_paths(
         largest[:] = 0.0
         for i in range(count):
             c = touched[i]
-            begin = contents.offset[c]
-            end = _place(contents.event, begin, contents.offset[c + 1], n)
-            all_events = np.float32(1.0 / np.sqrt(max(end - begin, 1)))
-            target_events = np.float32(1.0 / np.sqrt(max(contents.targets[end] - contents.targets[begin], 1)))
+            by_all = np.float32(1 / np.sqrt(max(_degree(contents, c, n), 1)))
+            by_target = np.float32(1 / np.sqrt(max(_target_degree(contents, c, n), 1)))
             for k in range(signals):
-                total[c, k] *= target_events if k in (0, 4) else all_events
+                total[c, k] *= by_target if k in (0, 4) else by_all
         # What the user has met is no candidate, and would be the nearest to itself.
         begin = users.offset[user[q]]
-        end = _place(users.event, begin, users.offset[user[q] + 1], n)
-        for i in range(begin, end):
+        for i in range(begin, begin + _degree(users, user[q], n)):
             total[users.other[i]] = 0.0
         for i in range(count):
             for k in range(signals):
@@ -158,75 +159,55 @@ def _walk(
     """Add up all walks of a user into `total`; lists the contents that they end at and gives their number."""
     count = 0
     begin = users.offset[user]
-    end = _place(users.event, begin, users.offset[user + 1], n)
+    end = begin + _degree(users, user, n)
     if end == begin:
         return 0
-    start = np.empty(breadth.history, np.int64)
-    is_target = np.zeros(breadth.history, np.bool_)
-    num_starts = 0
-    for i in range(end - 1, begin - 1, -1):
-        c, known = users.other[i], -1
-        for j in range(num_starts):
-            if start[j] == c:
-                known = j
-                break
-        if known < 0:
-            if num_starts == breadth.history:
-                break
-            known = num_starts
-            start[known] = c
-            num_starts += 1
-        is_target[known] |= users.targets[i + 1] > users.targets[i]
-
-    scale = np.float32(DECAYS / n)
+    age = np.float32(DECAYS / n)
     of_late = np.float32(1.0)
-    for j in range(num_starts):
-        c = start[j]
-        if j:
-            of_late *= kept
-        c_begin = contents.offset[c]
-        c_end = _place(contents.event, c_begin, contents.offset[c + 1], n)
-        all_events = np.float32(1.0 / np.sqrt(c_end - c_begin))
-        target_events = np.float32(1.0 / np.sqrt(max(contents.targets[c_end] - contents.targets[c_begin], 1)))
+    for start in range(end - 1, max(begin, end - breadth.history) - 1, -1):
+        c = users.other[start]
+        c_begin, c_degree = contents.offset[c], _degree(contents, c, n)
+        c_end = c_begin + c_degree
+        cosine = np.float32(1 / np.sqrt(c_degree))
+        target_cosine = np.float32(0.0)
+        if users.target[start] < n:
+            target_cosine = np.float32(1 / np.sqrt(_target_degree(contents, c, n)))
         for i in range(max(c_begin, c_end - breadth.users), c_end):
             v = contents.other[i]
             if v == user:
                 continue
-            v_begin, here = users.offset[v], contents.place[i]
-            # The event itself is before t, so what is at or after t comes behind it.
-            v_end = _place(users.event, here + 1, users.offset[v + 1], n)
-            num_targets = users.targets[v_end] - users.targets[v_begin]
-            to_target = users.targets[here + 1] - users.targets[here]
-            late = decay[int((n - 1 - contents.event[i]) * scale)]
-            by_all = all_events / (v_end - v_begin)
-            by_target = target_events * to_target * is_target[j]
-            by_target_user = by_target / max(num_targets, 1)
-            cosine = all_events
+            here, v_begin, v_degree = contents.place[i], users.offset[v], _degree(users, v, n)
+            v_end = v_begin + v_degree
+            late = decay[int((n - 1 - contents.event[i]) * age)]
+            path = cosine / v_degree
+            recent_path = path * of_late
+            late_path = recent_path * late
+            by_target = target_cosine if contents.target[i] < n else np.float32(0.0)
+            target_path = by_target / max(_target_degree(users, v, n), 1)
             for m in range(max(v_begin, v_end - breadth.contents), v_end):
                 d = users.other[m]
                 if not is_touched[d]:
                     is_touched[d] = True
                     touched[count] = d
                     count += 1
-                hit = users.targets[m + 1] - users.targets[m]
-                total[d, 0] += by_target_user * hit
-                total[d, 1] += by_all
-                total[d, 2] += by_all * of_late
-                total[d, 3] += by_all * of_late * late * decay[int((n - 1 - users.event[m]) * scale)]
-                total[d, 4] += by_target * hit
+                if users.target[m] < n:
+                    total[d, 0] += target_path
+                    total[d, 4] += by_target
+                total[d, 1] += path
+                total[d, 2] += recent_path
+                total[d, 3] += late_path * decay[int((n - 1 - users.event[m]) * age)]
                 total[d, 5] += cosine
             for m in range(here + 1, min(here + 1 + breadth.steps, v_end)):
                 d = users.other[m]
-                if d == c:
-                    continue
                 if not is_touched[d]:
                     is_touched[d] = True
                     touched[count] = d
                     count += 1
-                near = all_events * late / np.float32(m - here)
+                near = cosine * late / np.float32(m - here)
                 total[d, 6] += near * of_late
-                if j == 0:
+                if start == end - 1:
                     total[d, 7] += near
+        of_late *= kept
     return count
 
 
@@ -247,13 +228,13 @@ def write_affinities(
 ) -> None:
     """Cosine of the user's profile over groups with each candidate's own groups.
 
-    A profile counts the groups of the user's last events, each weighted by log(1 + contents / contents of the group).
+    A profile counts the groups of the contents that the user met last, each weighted by log(1 + contents / contents of the group).
 
     Args:
         user, num_events, candidate, offset, users: as for `write_paths`.
         num_contents: contents that exist at each query's time, int64, [Q].
         groups: the groups of contents.
-        history: events of a profile.
+        history: contents behind a profile.
         column: of `out`.
         out, first, last: as for `write_paths`.
     """
@@ -265,7 +246,7 @@ def write_affinities(
         row += offset[q, 1] - offset[q, 0]
     for q in range(first, last):
         begin = users.offset[user[q]]
-        end = _place(users.event, begin, users.offset[user[q] + 1], num_events[q])
+        end = begin + _degree(users, user[q], num_events[q])
         count = 0
         for i in range(max(begin, end - history), end):
             c = users.other[i]
@@ -292,6 +273,19 @@ def write_affinities(
             row += 1
         for i in range(count):
             profile[known[i]] = 0.0
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _degree(nodes: Adjacency, v: int, n: int) -> int:
+    """Pairs of a node among the first `n` events."""
+    return _place(nodes.event, nodes.offset[v], nodes.offset[v + 1], n) - nodes.offset[v]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _target_degree(nodes: Adjacency, v: int, n: int) -> int:
+    """Pairs of a node with a target event among the first `n` events."""
+    begin = nodes.target_offset[v]
+    return _place(nodes.targets, begin, nodes.target_offset[v + 1], n) - begin
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -17,8 +17,8 @@ class PairPaths:
 
     What counts is who met what: a pair of a user and a content counts once, from its first event on, and as a target
     from its first target event on. A walk starts at the contents c that the user met last, goes to the users v who also
-    met c, and from them to the contents d that v met. With d_c and d_v the number of pairs of a node so far, a content d
-    collects of all walks to it:
+    met c, and from them to the contents d that v met. With d_c and d_v the number of pairs of a node so far, a content
+    d collects of all walks to it:
 
     - target_paths: 1 / (d_v sqrt(d_c d_d)) over target pairs only: two steps over the symmetrically normalised graph.
     - all_paths: the same over all pairs; all_paths_of_late: with weight 0.9^j for the j-th last content c;

@@ -228,15 +228,22 @@ def write_affinities(
 ) -> None:
     """Cosine of the user's profile over groups with each candidate's own groups.
 
-    A profile counts the groups of the contents that the user met last, each weighted by log(1 + contents / contents of the group).
+    A profile counts the groups of the contents that the user met last, each weighted by log(1 + contents / contents of
+    the group).
 
     Args:
-        user, num_events, candidate, offset, users: as for `write_paths`.
+        user: as for `write_paths`.
+        num_events: as for `write_paths`.
         num_contents: contents that exist at each query's time, int64, [Q].
+        candidate: as for `write_paths`.
+        offset: as for `write_paths`.
+        users: as for `write_paths`.
         groups: the groups of contents.
         history: contents behind a profile.
         column: of `out`.
-        out, first, last: as for `write_paths`.
+        out: as for `write_paths`.
+        first: as for `write_paths`.
+        last: as for `write_paths`.
     """
     num_groups = groups.member_offset.shape[0] - 1
     profile = np.zeros(num_groups, np.float32)
@@ -278,14 +285,16 @@ def write_affinities(
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _degree(nodes: Adjacency, v: int, n: int) -> int:
     """Pairs of a node among the first `n` events."""
-    return _place(nodes.event, nodes.offset[v], nodes.offset[v + 1], n) - nodes.offset[v]
+    degree: int = _place(nodes.event, nodes.offset[v], nodes.offset[v + 1], n) - nodes.offset[v]
+    return degree
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _target_degree(nodes: Adjacency, v: int, n: int) -> int:
     """Pairs of a node with a target event among the first `n` events."""
     begin = nodes.target_offset[v]
-    return _place(nodes.targets, begin, nodes.target_offset[v + 1], n) - begin
+    degree: int = _place(nodes.targets, begin, nodes.target_offset[v + 1], n) - begin
+    return degree
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -48,7 +48,7 @@ class GraphScorer:
             logits = self.network.block_logits(user, content)
             if self.network.pair is not None:
                 self._add_paths(logits, user, users, contents, t)
-            return logits.float().cpu()
+            return self._calibrated(logits)
 
     def signals(self, users: np.ndarray, contents: np.ndarray, times: np.ndarray) -> Tensor | None:
         """What the network wants to know of paths between users [B] and contents [B, N] at times [B] (ns), if anything.
@@ -80,7 +80,7 @@ class GraphScorer:
         with self._evaluating():
             content = _rows(self._encoded(t)[CONTENT], contents)
             chosen = torch.from_numpy(np.asarray(moods, dtype=np.int64)).to(content.device)
-            return self.network.mood_block_logits(chosen, content).float().cpu()
+            return self._calibrated(self.network.mood_block_logits(chosen, content))
 
     def vectors(self, users: np.ndarray, contents: np.ndarray, t: int) -> tuple[Tensor, Tensor]:
         """Vectors of users [U, hidden] and contents [C, hidden] at `t` (ns) on the CPU, what `score` scores from.
@@ -90,6 +90,11 @@ class GraphScorer:
         with self._evaluating():
             content = _rows(self._encoded(t)[CONTENT], contents)
             return self._users(users, t).cpu(), content.cpu()
+
+    def _calibrated(self, logits: Tensor) -> Tensor:
+        scale, shift = self.network.calibration
+        calibrated: Tensor = logits * scale + shift
+        return calibrated.float().cpu()
 
     def _users(self, users: np.ndarray, t: int) -> Tensor:
         """Vectors of the users, newcomers included, [U, hidden]."""

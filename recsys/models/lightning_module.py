@@ -23,6 +23,7 @@ from recsys.data.ranking_task import RankingBatch
 from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, USER
 from recsys.loading.batch import LinkBatch
+from recsys.models.calibration import fit_calibration
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.objectives import Objective, keep_hardest
 from recsys.models.ranking import Ranked, rank
@@ -72,6 +73,7 @@ class LinkPredictionModule(LightningModule):
         self.scorer = scorer
         self.network = scorer.network if averaging is None else deepcopy(scorer.network)
         self.averaged = scorer.network  # what is evaluated and kept
+        self.num_averaged: Tensor
         self.averaging = averaging
         self.register_buffer("num_averaged", torch.zeros((), dtype=torch.int64))
         self.objective = objective
@@ -116,16 +118,21 @@ class LinkPredictionModule(LightningModule):
                     average.copy_(now[name])
 
     def on_validation_epoch_start(self) -> None:
-        """Score with the weights of now."""
+        """Score with the weights of now, without a calibration while training goes on."""
         self.scorer.reset()
         self.metrics.reset()
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.averaged.calibration.copy_(torch.tensor([1.0, 0.0]))
 
     def validation_step(self, batch: RankingBatch, batch_idx: int) -> None:
         """Rank a block of users and compare with what they did."""
         self.metrics.update(rank(self.scorer, batch, RankingMetrics.LONGEST), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics as `val/...` and let the learning rate react."""
+        """Calibrate probabilities, log the metrics as `val/...` and let the learning rate react."""
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.averaged.calibration.copy_(torch.tensor(self.metrics.calibrate()))
+            self.network.calibration.copy_(self.averaged.calibration)
         values = self._logged("val")
         if self.trainer.state.fn != TrainerFn.FITTING or self.trainer.sanity_checking:
             return
@@ -137,7 +144,8 @@ class LinkPredictionModule(LightningModule):
 
     def on_test_epoch_start(self) -> None:
         """Score with the weights of now."""
-        self.on_validation_epoch_start()
+        self.scorer.reset()
+        self.metrics.reset()
 
     def test_step(self, batch: RankingBatch, batch_idx: int) -> None:
         """Rank a block of users and compare with what they did."""
@@ -196,6 +204,9 @@ class RankingMetrics(nn.Module):
         )
         self.auroc = BinaryAUROC()
         self.loss = MeanMetric()
+        self.logits: list[Tensor] = []
+        self.labels: list[Tensor] = []
+        self.calibration = (1.0, 0.0)
 
     def update(self, ranked: Ranked, batch: RankingBatch) -> None:
         """Add a block of users."""
@@ -212,15 +223,28 @@ class RankingMetrics(nn.Module):
         is_positive = torch.arange(len(logits), device=device) < len(batch.label)
         # Probabilities, as the metric would take logits that happen to lie in [0, 1] for probabilities.
         self.auroc.update(logits.double().sigmoid(), is_positive)
-        self.loss.update(F.binary_cross_entropy_with_logits(logits, label, reduction="none"))
+        self.logits.append(logits.cpu())
+        self.labels.append(label.cpu())
 
     def compute(self) -> dict[str, float]:
         """The metrics over all blocks since the last reset."""
+        scale, shift = self.calibration
+        for logits, label in zip(self.logits, self.labels, strict=True):
+            loss = F.binary_cross_entropy_with_logits(logits * scale + shift, label, reduction="none")
+            self.loss.update(loss.to(self.loss.device))
         values = {**self.ranking.compute(), "auroc": self.auroc.compute(), "loss": self.loss.compute()}
         return {name: float(value) for name, value in values.items()}
 
+    def calibrate(self) -> tuple[float, float]:
+        """Fit the scale and shift of the logits so far (see `fit_calibration`), which `loss` then goes by."""
+        if self.logits:
+            self.calibration = fit_calibration(torch.cat(self.logits).numpy(), torch.cat(self.labels).numpy())
+        return self.calibration
+
     def reset(self) -> None:
         """Forget all blocks."""
+        self.calibration = (1.0, 0.0)
+        self.logits, self.labels = [], []
         self.ranking.reset()
         self.auroc.reset()
         self.loss.reset()

@@ -86,6 +86,8 @@ class Network(nn.Module, ABC):
     Attributes:
         name: what the network is called in `registry.NETWORKS`.
         groups: what each layer's convolutions go over, by the names of the convolutions; empty without layers.
+        calibration: scale and shift that turn a logit into one whose sigmoid is a probability, float32 [2]; 1 and 0
+            until they are fitted. They do not change any order.
         settings: the constructor's arguments besides the schema, as JSON values: what a bundle needs to build it again.
     """
 
@@ -113,6 +115,8 @@ class Network(nn.Module, ABC):
         self.gates = gates
         self.pair = pair
         self.groups = dict(groups) if layers else {}
+        self.calibration: Tensor
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def encode(self, graph: HeteroData) -> dict[str, Tensor]:
         """Vectors of the nodes of a graph; node type -> [num_nodes, hidden], and wider for users and contents.
@@ -179,7 +183,7 @@ class Network(nn.Module, ABC):
         if self.pair is not None:
             assert signals is not None
             logits = logits + self.pair(users.pair.index_select(0, user), signals)
-        return logits  # type: ignore[no-any-return]
+        return logits
 
     def mood_link_logits(self, vectors: dict[str, Tensor], mood: Tensor, content: Tensor) -> Tensor:
         """Logits of moods int64 [M] and contents of an encoded graph, rows int64 [M, N] -> [M, N]; for training.

@@ -1,7 +1,10 @@
-"""The networks by name, so that a bundle can build one again from JSON without importing what a file names."""
+"""The models by name, so that a bundle can build one again from JSON without importing what a file names."""
 
+from recsys.models.baselines.peer import Peer
+from recsys.models.baselines.popularity import Popularity
 from recsys.models.gat_sage import GatSage
 from recsys.models.hetero_sage import HeteroSage
 from recsys.models.network import Network
 
 NETWORKS: dict[str, type[Network]] = {network.name: network for network in (GatSage, HeteroSage)}
+PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (Popularity,)}

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from recsys.data.event_log import EventLog
-from recsys.errors import UserError
+from recsys.models.baselines.past import decayed, past_events
 from recsys.models.baselines.peer import Peer
+from recsys.models.baselines.settings import TARGET, check_half_life, check_share
 
 
 class Popularity(Peer):
@@ -16,24 +17,23 @@ class Popularity(Peer):
         log: the event log.
         window: count only among the last `window` share of all events before t ("recent popularity"), in (0, 1]; None
             counts all.
+        half_life: age, as a share of the events before t, at which an event counts half; None for never.
 
     Raises:
-        UserError: if `window` is not a share.
+        UserError: if a setting is no such share.
     """
 
     name = "popularity"
 
-    def __init__(self, log: EventLog, window: float | None = None) -> None:
-        if window is not None and not 0 < window <= 1:
-            raise UserError(f"model.window is {window}: it must be a share of the events, above 0 and at most 1.")
-        super().__init__(log, {"window": window})
-        self._window = window
+    def __init__(self, log: EventLog, window: float | None = None, half_life: float | None = None) -> None:
+        check_share("window", window)
+        check_half_life("half_life", half_life)
+        super().__init__(log, {"window": window, "half_life": half_life})
 
     def _fit(self, t: int) -> None:
-        before = self.log.count_before(t)
-        first = 0 if self._window is None else before - round(self._window * before)
-        recent = slice(first, before)
-        counts = np.bincount(self.log.content[recent][self.log.is_target[recent]], minlength=len(self.log.contents))
+        rows = past_events(self.log, t, TARGET, self.settings["window"])
+        worth = decayed(self.log, t, rows, self.settings["half_life"])
+        counts = np.bincount(self.log.content[rows], weights=worth, minlength=len(self.log.contents))
         self._counts = counts.astype(np.float32)
 
     def _scores(self, users: np.ndarray, contents: np.ndarray) -> Tensor:

@@ -36,7 +36,11 @@ def test_bpr_ranks_what_alike_users_met_first() -> None:
     contents = {c: i for i, c in enumerate(dict.fromkeys(c for _, c in order))}
     events = [(numbers[u], contents[c], "view", None, 10 + time) for time, (u, c) in enumerate(order)]
     log = log_of(events, t_val=100, t_test=101)
-    scores = Bpr(log, factors=4, iterations=500).score(np.arange(12), np.arange(12), 100).numpy()
+    scores = (
+        Bpr(log, factors=4, iterations=500, regularization=0.01, window=None)
+        .score(np.arange(12), np.arange(12), 100)
+        .numpy()
+    )
     for user in range(12):
         unmet = [c for c in range(12) if user // 6 != c // 6]
         assert scores[numbers[user], contents[user]] > max(scores[numbers[user], contents[c]] for c in unmet)

@@ -46,6 +46,7 @@ from recsys.graph.settings import GraphSettings
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.datamodule import GraphDataModule, TrainLoader
 from recsys.loading.negatives import NegativeSampler
+from recsys.models.baselines.peer import Peer
 from recsys.models.baselines.popularity import Popularity
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.lightning_module import LinkPredictionModule
@@ -302,7 +303,8 @@ class Experiment:
     ) -> Scorer:
         """What is to be evaluated: a network with the weights of its best epoch, or a classical peer."""
         if not issubclass(self.model.func, nn.Module):  # type: ignore[arg-type]
-            peer: Scorer = self.model(log)
+            peer: Peer = self.model(log)
+            peer.fit(log.boundaries.t_val)
             return peer
         network = self.model(graph.schema)
         scorer = GraphScorer(network, graph)

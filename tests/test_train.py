@@ -11,7 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch_geometric.typing
+from hydra import compose, initialize_config_dir
 
+import train as train_py
+from recsys.models.registry import PEERS
+from recsys.serving.bundle import load_bundle
+from recsys.serving.recommender import Recommender
 from tests.conftest import ROOT, Command
 from tests.sources.platform.server import TOKEN, TOKEN_VARIABLE, generate, serving
 
@@ -56,6 +61,21 @@ def test_other_models_run(train: Command, tmp_path: Path, model: str) -> None:
     done = train(f"model={model}", *options, "trainer.max_epochs=1", f"run_dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert "ndcg@10" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["all"]
+
+
+@pytest.mark.parametrize("model", PEERS)
+def test_every_peer_runs_up_to_a_bundle_that_recommends(tmp_path: Path, model: str) -> None:
+    train_py.register_resolvers()
+    data = [option for option in SMALL if option.startswith("data.")]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", [f"model={model}", *data, "name=x", "seed=4", f"run_dir={tmp_path}/run"])
+    train_py.experiment(config).run()
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["test"]["all"]["ndcg@10"] > 0
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert (bundle.manifest.kind, bundle.manifest.model) == ("peer", model)
+    assert bundle.manifest.settings.get("seed", 4) == 4
+    assert Recommender(bundle).for_user(bundle.log.users.ids[0]).items
 
 
 NEIGHBOR = (

@@ -13,6 +13,7 @@ from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.heads import HadamardHead, MoodHead
+from recsys.models.registry import NETWORKS
 from recsys.serving.bundle import Bundle
 from recsys.serving.manifest import Manifest
 
@@ -121,8 +122,8 @@ def device_model(bundle: Bundle, t: int, contents: np.ndarray, users: np.ndarray
 def why_not(model: str) -> str:
     """Why a model that is no network cannot be exported, in one sentence."""
     return (
-        f"{model} has no embeddings and no heads to export: its scores are one number a content, the same for "
-        "everybody, so ship the list that `recsys recommend` prints, or choose one of the networks."
+        f"{model} has no embeddings and no heads to export: ship the lists that `recsys recommend` prints, or choose "
+        f"one of the networks, {' or '.join(NETWORKS)}."
     )
 
 

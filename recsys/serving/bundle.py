@@ -2,16 +2,16 @@
 
     manifest.json       versions, settings, threshold, time, checksums: see `recsys.serving.manifest`
     encoders.json       the fitted encoders of users' and contents' attributes
-    model.safetensors   the network's weights; a popularity bundle has none
+    model.safetensors   the network's weights; a classical peer has none and is fitted on the log when it is asked
     log/                the event log as Parquet and JSON: events, id maps, attributes
 
-Nothing in it is code and nothing is pickled: a network is built by its name in `recsys.models.registry` from plain
+Nothing in it is code and nothing is pickled: a model is built by its name in `recsys.models.registry` from plain
 settings, and numbers are read from safetensors, Parquet and JSON.
 """
 
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,15 +31,15 @@ from recsys.files import replacing_folder
 from recsys.graph.schema import GraphSchema
 from recsys.graph.settings import GraphSettings
 from recsys.graph.temporal_graph import TemporalGraph
-from recsys.models.baselines.popularity import Popularity
+from recsys.models.baselines.peer import Peer
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.network import Network
-from recsys.models.registry import NETWORKS
+from recsys.models.registry import NETWORKS, PEERS
 from recsys.models.scorer import Scorer
 from recsys.serving.manifest import MANIFEST, Manifest, check_files, describe_files, id_maps_hash, without_secrets
 
 ENCODERS, WEIGHTS, LOG = "encoders.json", "model.safetensors", "log"
-NETWORK, POPULARITY = "network", "popularity"
+NETWORK, PEER = "network", "peer"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def save_bundle(
         directory: where the bundle goes; an older bundle there is replaced.
         graph: the graph of the log that scores rest on.
         encoders: the encoders that the graph was made with.
-        scorer: a `GraphScorer` or `Popularity`.
+        scorer: a `GraphScorer` or a `Peer`.
         threshold: the probability (for models without logits: the score) from which a pair is predicted positive.
         time: the time that recommendations are for unless another is asked, ns.
         config: how the run was configured, as plain JSON values. What its names call a token, password, secret or
@@ -126,6 +126,7 @@ def load_bundle(directory: Path) -> Bundle:
         UserError: the bundle is missing, foreign, newer, incomplete, changed, or its parts do not fit together.
     """
     manifest = Manifest.read(directory)
+    _check_model(directory, manifest)
     needed = {ENCODERS, WEIGHTS} if manifest.kind == NETWORK else {ENCODERS}
     if unlisted := needed - manifest.files.keys():
         raise UserError(f"{directory / MANIFEST} does not list {min(unlisted)}: make the bundle anew with a run.")
@@ -143,7 +144,7 @@ def load_bundle(directory: Path) -> Bundle:
         graph = TemporalGraph(log, encoders, GraphSettings.from_json(manifest.graph))
         if graph.schema != schema:
             raise ValueError("its schema is not the one of the log and the encoders")
-        scorer = _popularity(manifest, log) if network is None else GraphScorer(network, graph)
+        scorer: Scorer = _peer(manifest, log) if network is None else GraphScorer(network, graph)
     return Bundle(log, graph, scorer, float(manifest.threshold), manifest.time, manifest)
 
 
@@ -151,9 +152,10 @@ def _described(scorer: Scorer) -> tuple[str, str, dict[str, Any]]:
     """Kind, name and settings of a model."""
     if isinstance(scorer, GraphScorer):
         return NETWORK, scorer.network.name, scorer.network.settings
-    if isinstance(scorer, Popularity):
-        return POPULARITY, POPULARITY, {"window": scorer.window}
-    raise UserError(f"A bundle cannot hold a {type(scorer).__name__}: choose model=popularity or one of the networks.")
+    if isinstance(scorer, Peer):
+        return PEER, scorer.name, scorer.settings
+    known = ", ".join((*NETWORKS, *PEERS))
+    raise UserError(f"A bundle cannot hold a {type(scorer).__name__}: choose model= one of {known}.")
 
 
 def _versions() -> dict[str, str]:
@@ -167,11 +169,6 @@ def _read_network(directory: Path, manifest: Manifest, schema: GraphSchema) -> N
     It is first built without memory for its weights and then takes those of the file, so that no number in the
     manifest can ask for more memory than the file has, and no random number is drawn.
     """
-    if manifest.model not in NETWORKS:
-        raise UserError(
-            f"{directory / MANIFEST} names the network {manifest.model!r}, but this recsys has {', '.join(NETWORKS)}: "
-            "use the version that wrote it."
-        )
     with _reading(directory / WEIGHTS):
         weights = safetensors.torch.load((directory / WEIGHTS).read_bytes())
     build: Callable[..., Network] = NETWORKS[manifest.model]
@@ -192,10 +189,20 @@ def _read_network(directory: Path, manifest: Manifest, schema: GraphSchema) -> N
     return network.eval()
 
 
-def _popularity(manifest: Manifest, log: EventLog) -> Popularity:
-    if manifest.kind != POPULARITY:
-        raise ValueError(f"the kind of model is {manifest.kind!r}, neither {NETWORK} nor {POPULARITY}")
-    return Popularity(log, **manifest.settings)
+def _peer(manifest: Manifest, log: EventLog) -> Peer:
+    build: Callable[..., Peer] = PEERS[manifest.model]
+    return build(log, **manifest.settings)
+
+
+def _check_model(directory: Path, manifest: Manifest) -> None:
+    """Check that this recsys has the model; it is built from the manifest's settings later."""
+    known: dict[str, Sequence[str]] = {NETWORK: list(NETWORKS), PEER: list(PEERS)}
+    if manifest.kind not in known or manifest.model not in known[manifest.kind]:
+        names = ", ".join(name for of_kind in known.values() for name in of_kind)
+        raise UserError(
+            f"{directory / MANIFEST} names the {manifest.kind} {manifest.model!r}, but this recsys has {names}: "
+            "use the version that wrote it."
+        )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 from recsys.errors import UserError
 
 FORMAT = "recsys-bundle"
-FORMAT_VERSION = 2  # raise it whenever a reader of the version before could not read, or would misread, a bundle
+FORMAT_VERSION = 3  # raise it whenever a reader of the version before could not read, or would misread, a bundle
 MANIFEST = "manifest.json"
 
 # Sizes far beyond any use, so that a hostile number can neither fill the memory nor take for ever.
@@ -37,8 +37,8 @@ class Manifest:
     Attributes:
         created: when the bundle was written, ISO.
         versions: of recsys, python and the libraries that wrote it.
-        kind: "network" or "popularity".
-        model: the network's name in `recsys.models.registry.NETWORKS`, or "popularity".
+        kind: "network" or "peer".
+        model: the model's name in `recsys.models.registry.NETWORKS` or `PEERS`.
         settings: the model's arguments, plain values.
         schema: `GraphSchema.to_json()`.
         graph: `GraphSettings.to_json()`.
@@ -120,6 +120,8 @@ class Manifest:
         try:
             if version == 1:  # had two of the graph's settings by themselves, and knew no others
                 plain["graph"] = {name: plain.pop(name) for name in ("windows", "similarity")}
+            if version < 3 and plain["kind"] == "popularity":  # the only peer then
+                plain["kind"] = "peer"
             return cls(**plain)
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(path, error) from error

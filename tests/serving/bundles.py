@@ -14,15 +14,16 @@ from recsys.data.event_log import EventLog
 from recsys.data.features import fit_encoders
 from recsys.graph.settings import GraphSettings, SimilaritySettings
 from recsys.graph.temporal_graph import TemporalGraph
-from recsys.models.baselines.popularity import Popularity
+from recsys.models.baselines.peer import Peer
 from recsys.models.graph_scorer import GraphScorer
-from recsys.models.registry import NETWORKS
+from recsys.models.registry import NETWORKS, PEERS
 from recsys.models.scorer import Scorer
 from recsys.serving.bundle import save_bundle
 from recsys.serving.manifest import MANIFEST, checksum
 from tests.factories import tiny_log
 
-KINDS = (*NETWORKS, "popularity", "recent popularity")
+RECENT = "recent popularity"
+KINDS = (*NETWORKS, *PEERS, RECENT)
 GRAPH = GraphSettings(windows=(0.1, 1.0), similarity=SimilaritySettings(k=3, threshold=0.4))
 
 
@@ -81,4 +82,5 @@ def _scorer(kind: str, log: EventLog, graph: TemporalGraph) -> Scorer:
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2.0)
         return GraphScorer(network, graph)
-    return Popularity(log, window=None if kind == "popularity" else 0.3)
+    build: Callable[..., Peer] = PEERS["popularity" if kind == RECENT else kind]
+    return build(log, **({"window": 0.3} if kind == RECENT else {}))

@@ -214,6 +214,22 @@ def test_a_bundle_of_format_version_1_is_still_read(gat: Made, copied: Path) -> 
     assert torch.equal(all_scores(loaded.scorer, loaded.log, t), all_scores(gat.scorer, gat.log, t))
 
 
+def test_a_popularity_bundle_of_format_version_2_is_still_read(popular: Made, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(popular.folder, tmp_path / "copy"))
+    change_manifest(folder, lambda manifest: manifest.update(format_version=2, kind="popularity"))
+    loaded = load_bundle(folder)
+    t = popular.log.boundaries.t_test
+    assert torch.equal(all_scores(loaded.scorer, loaded.log, t), all_scores(popular.scorer, popular.log, t))
+
+
+def test_a_bundle_of_an_unknown_peer_is_one_sentence(popular: Made, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(popular.folder, tmp_path / "copy"))
+    change_manifest(folder, lambda manifest: manifest.update(model="os.system"))
+    with pytest.raises(UserError) as error:
+        load_bundle(folder)
+    assert_one_sentence(error, "os.system", "popularity")
+
+
 def test_only_known_scorers_can_be_saved(gat: Made, tmp_path: Path) -> None:
     class Guess:
         gives_logits = False

@@ -5,39 +5,36 @@ import torch
 from torch import Tensor
 
 from recsys.data.event_log import EventLog
-from recsys.errors import UserError
+from recsys.models.baselines.past import decayed, past_events
+from recsys.models.baselines.peer import Peer
+from recsys.models.baselines.settings import TARGET, check_half_life, check_share
 
 
-class Popularity:
-    """The number of target events of each content strictly before t, the same for all users; a `Scorer`.
+class Popularity(Peer):
+    """The number of target events of each content strictly before t, the same for all users.
 
     Args:
         log: the event log.
         window: count only among the last `window` share of all events before t ("recent popularity"), in (0, 1]; None
             counts all.
-
-    Attributes:
-        name: what the scorer is called in runs and bundles.
-        gives_logits: False: counts only rank.
-        window: as given.
+        half_life: age, as a share of the events before t, at which an event counts half; None for never.
 
     Raises:
-        UserError: if `window` is not a share.
+        UserError: if a setting is no such share.
     """
 
     name = "popularity"
-    gives_logits = False
 
-    def __init__(self, log: EventLog, window: float | None = None) -> None:
-        if window is not None and not 0 < window <= 1:
-            raise UserError(f"model.window is {window}: it must be a share of the events, above 0 and at most 1.")
-        self._log = log
-        self.window = window
+    def __init__(self, log: EventLog, window: float | None = None, half_life: float | None = None) -> None:
+        check_share("window", window)
+        check_half_life("half_life", half_life)
+        super().__init__(log, {"window": window, "half_life": half_life})
 
-    def score(self, users: np.ndarray, contents: np.ndarray, t: int) -> Tensor:
-        """Counts at `t` (ns), 0 for contents without any target event; see `Scorer.score`."""
-        before = self._log.count_before(t)
-        first = 0 if self.window is None else before - round(self.window * before)
-        recent = slice(first, before)
-        counts = np.bincount(self._log.content[recent][self._log.is_target[recent]], minlength=len(self._log.contents))
-        return torch.from_numpy(counts[contents].astype(np.float32)).repeat(len(users), 1)
+    def _fit(self, t: int) -> None:
+        rows = past_events(self.log, t, TARGET, self.settings["window"])
+        worth = decayed(self.log, t, rows, self.settings["half_life"])
+        counts = np.bincount(self.log.content[rows], weights=worth, minlength=len(self.log.contents))
+        self._counts = counts.astype(np.float32)
+
+    def _scores(self, users: np.ndarray, contents: np.ndarray) -> Tensor:
+        return torch.from_numpy(self._counts[contents]).repeat(len(users), 1)

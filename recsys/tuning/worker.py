@@ -8,8 +8,6 @@ import gc
 import json
 import logging
 import os
-import sys
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,7 +38,7 @@ from recsys.tuning.settings import SweepSettings
 from recsys.tuning.space import Params, summary
 from recsys.tuning.storage import one_line, open_storage
 from recsys.tuning.study import ERROR, SharedStudy
-from recsys.tuning.workers import WATCH_STDIN
+from recsys.tuning.workers import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +53,7 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
     Raises:
         UserError: if the study cannot be worked on.
     """
-    if os.environ.get(WATCH_STDIN):
-        threading.Thread(target=end_with_stdin, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.n_jobs))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config_loader: ConfigLoader = GlobalHydra.instance().config_loader()
@@ -73,12 +70,6 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
         runner.run(trial)
         count += 1
     return count
-
-
-def end_with_stdin() -> None:
-    """End this process at once when its standard input does: then the sweep was killed."""
-    sys.stdin.buffer.read()
-    os._exit(1)
 
 
 class TrialRunner:

@@ -14,11 +14,12 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 
 from recsys.errors import UserError
 from recsys.evaluation.significance import compare_with_baseline
 from recsys.tuning.leaderboard.page import write_html
-from recsys.tuning.leaderboard.plan import FINAL, Plan, read_plan
+from recsys.tuning.leaderboard.plan import FINAL, Model, Plan, read_plan
 from recsys.tuning.leaderboard.results import Board, read_board
 from recsys.tuning.leaderboard.tables import write_csv, write_json
 from tests.conftest import ROOT
@@ -115,6 +116,27 @@ def test_unknown_names_and_a_missing_file_are_refused(tmp_path: Path) -> None:
         plan_of(tmp_path, models=["ease"])
     with pytest.raises(UserError, match=r"none\.yaml"):
         read_plan(tmp_path / "none.yaml", ROOT / "sweeps")
+
+
+SHIPPED = read_plan(ROOT / "benchmarks" / "leaderboard.yaml", ROOT / "sweeps", data=["generated"]).models
+
+
+@pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)
+def test_the_models_of_the_shipped_file_compose(model: Model) -> None:
+    for override in model.overrides:
+        group, _, name = override.partition("=")
+        if group in ("model", "experiment") and not (ROOT / "conf" / group / f"{name}.yaml").is_file():
+            pytest.skip(f"conf/{group} has no {name}")
+    sweeps = [] if model.sweep is None else [f"sweeps={model.sweep}"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        compose("train", ["name=x", *model.overrides])
+    assert all((ROOT / "sweeps" / f"{one.partition('=')[2]}.yaml").is_file() for one in sweeps)
+
+
+def test_the_shipped_file_has_rivals_peers_and_a_control() -> None:
+    assert {model.name for model in SHIPPED if model.control} == {"gat_sage_n"}
+    assert sum(model.peer for model in SHIPPED) >= 10
+    assert all(model.sweep or model.n_trials == 0 for model in SHIPPED)
 
 
 def finish(entry_folder: Path, of_seeds: list[dict[str, Any]], origins: int = 1) -> None:
@@ -248,7 +270,7 @@ def start(path: Path, log: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def wait_for(reached: Callable[[], bool], seconds: float = 240) -> None:
+def wait_for(reached: Callable[[], bool], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
@@ -260,17 +282,19 @@ def test_a_leaderboard_from_the_command_line(tmp_path: Path) -> None:
     finals = lambda: sorted((tmp_path / "board").glob("entries/*/*/*/final.json"))  # noqa: E731
     first = start(path, log)
     begun = tmp_path / "board" / "entries" / "one" / "sage"
-    wait_for(lambda: first.poll() is not None or any(begun.glob("*/final/default/*/checkpoints/last.ckpt")))
-    children = psutil.Process(first.pid).children(recursive=True)
-    first.kill()
-    first.wait()
+    try:
+        wait_for(lambda: first.poll() is not None or any(begun.glob("*/final/default/*/checkpoints/last.ckpt")))
+        children = psutil.Process(first.pid).children(recursive=True)
+    finally:
+        first.kill()
+        first.wait()
     assert children
     psutil.wait_procs(children, timeout=30)
     assert not any(child.is_running() for child in children), "something goes on without the command"
     done_before = [(file, file.stat().st_mtime_ns) for file in finals()]
     assert [file.parts[-4:-2] for file, _ in done_before] == [("one", "popularity")]
 
-    assert start(path, log).wait(timeout=300) == 0, log.read_text()
+    assert start(path, log).wait(timeout=900) == 0, log.read_text()
     assert len(finals()) == 4
     assert [(file, file.stat().st_mtime_ns) for file, _ in done_before] == done_before
     said = log.read_text()
@@ -278,7 +302,7 @@ def test_a_leaderboard_from_the_command_line(tmp_path: Path) -> None:
     assert "Written: board/leaderboard.html" in said
 
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "board").rglob("metrics.json")}
-    assert start(path, log).wait(timeout=120) == 0
+    assert start(path, log).wait(timeout=300) == 0
     assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "board").rglob("metrics.json")}
 
     table = pd.read_csv(tmp_path / "board" / "leaderboard.csv").set_index(["data", "model"])

@@ -3,6 +3,7 @@
 `train.py` builds an `Experiment` from the config tree; everything here gets typed arguments.
 """
 
+import gc
 import logging
 import resource
 import sys
@@ -295,6 +296,8 @@ class Experiment:
             return Judged(log=log, fitted=fitted, validation=validation)
 
         if self.refit and choice is not None and choice.epochs:
+            del module, graph, encoders, fitted  # a second graph beside the first would double the peak of memory
+            gc.collect()  # Lightning's trainer and module refer to each other
             fitted = self._refit(log, choice, index, tasks, folder)
             clock.lap("refit")
         test = evaluate(fitted.scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)

@@ -6,7 +6,7 @@ SWEEP ?= tune
 PROJECT ?= recsys
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format bench wandb-sweep wandb-dashboard clean
+.PHONY: help setup train test lint format bench leaderboard wandb-sweep wandb-dashboard clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ format: setup ## Format the code
 
 bench: setup ## Measure speed and memory (minutes)
 	$(BIN)/python -m benchmarks
+
+leaderboard: setup ## Tune and test every model on every data set of benchmarks/leaderboard.yaml (hours; ARGS="--jobs 2")
+	$(BIN)/recsys leaderboard $(ARGS)
 
 wandb-sweep: setup ## Let W&B search as sweeps/tune.yaml says, with an agent here (needs a key; SWEEP=... ARGS="data=...")
 	$(BIN)/python -m recsys.tuning.wandb_sweep sweeps=$(SWEEP) $(ARGS)

@@ -79,9 +79,11 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "callbacks": config["callbacks"] or {},
         "loggers": config["logger"] or {},
         "monitor": config["monitor"],
+        "refit": config["refit"],
         "block": config["evaluation"]["block"],
         "validation_users": config["evaluation"]["validation_users"],
         "test": config["evaluation"]["test"],
+        "origins": config["evaluation"]["origins"],
         "ckpt": config["ckpt"],
         "export": config["export"],
     }
@@ -101,6 +103,8 @@ def resumed(arguments: list[str]) -> list[str]:
     if not checkpoint.is_file():
         raise UserError(f"ckpt={path}: there is no such file; name the last.ckpt of a run's checkpoints folder.")
     run_dir = checkpoint.resolve().parent.parent
+    if run_dir.name == "checkpoints":  # those of earlier origins lie one folder deeper
+        run_dir = run_dir.parent
     overrides = run_dir / ".hydra" / "overrides.yaml"
     if not overrides.is_file():
         raise UserError(f"ckpt={path}: {overrides} is missing, so the run's own options are not known.")

@@ -16,6 +16,7 @@ from recsys.errors import UserError
 if TYPE_CHECKING:  # torch takes seconds to import, so each command imports the rooms it needs when it runs
     from recsys.serving.recommendations import Recommendations
     from recsys.tuning.comparison import Comparison
+    from recsys.tuning.leaderboard.results import Board
     from recsys.tuning.results import SweepResults
 
 app = typer.Typer(name="recsys", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -198,6 +199,74 @@ def _print_comparison(console: Console, comparison: "Comparison") -> None:
             console.print(_plain(f"Not compared: {row.label}: {row.reason}."))
     for note in comparison.notes:
         console.print(_plain(note))
+
+
+@app.command()
+def leaderboard(
+    config: Annotated[Path, typer.Argument(help="YAML file with data sets and models.")] = Path(
+        "benchmarks/leaderboard.yaml"
+    ),
+    *,
+    jobs: Annotated[int, typer.Option(help="Models that are tuned at the same time.")] = 1,
+    data: Annotated[list[str] | None, typer.Option(help="Only this data set; several may be named.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; several may be named.")] = None,
+) -> None:
+    """Tune and test models on data sets, and write who is best as a table and a page; go on after a kill."""
+    if jobs < 1:
+        raise UserError(f"--jobs is {jobs}: give a whole number of at least 1.")
+    project = Path(__file__).parents[1]
+    if not (project / "train.py").is_file():
+        raise UserError(f"{project} has no train.py: run this from a checkout of the project.")
+
+    from recsys.tuning.leaderboard.page import write_html  # noqa: PLC0415
+    from recsys.tuning.leaderboard.plan import read_plan  # noqa: PLC0415
+    from recsys.tuning.leaderboard.results import read_board  # noqa: PLC0415
+    from recsys.tuning.leaderboard.run import run_entries  # noqa: PLC0415
+    from recsys.tuning.leaderboard.tables import write_csv, write_json  # noqa: PLC0415
+
+    plan = read_plan(config, project / "sweeps", data or (), model or ())
+    writers = {"leaderboard.csv": write_csv, "leaderboard.json": write_json, "leaderboard.html": write_html}
+
+    def write() -> None:
+        board = read_board(plan)
+        for name, writer in writers.items():
+            writer(board, plan.out / name)
+
+    run_entries(plan.entries, project / "train.py", jobs, write)
+    write()
+    board = read_board(plan)
+    _print_board(board)
+    for name in writers:
+        print(f"Written: {plan.out / name}")
+    if any(standing.failed for standing in board.standings):
+        raise typer.Exit(1)
+
+
+def _print_board(board: "Board") -> None:
+    """Print a table for each data set, and what is missing."""
+    from recsys.evaluation.significance import p_text  # noqa: PLC0415
+    from recsys.tuning.leaderboard.tables import HEADLINES, ratio  # noqa: PLC0415
+
+    console = Console(width=120)
+    for standing in board.standings:
+        table = Table(title=_plain(f"{standing.data.name}, test"))
+        table.add_column("model", overflow="fold")
+        for column in (*HEADLINES[:5], "times best peer", "p (Holm)", "mean rank"):
+            table.add_column(column.replace("average_precision", "avg. precision"), justify="right")
+        for score in standing.scores:
+            marks = (
+                (" (best peer)" if score.model.name == standing.best_peer else " (peer)") if score.model.peer else ""
+            )
+            times, versus = ratio(standing, score), standing.versus_best_peer.get(score.model.name)
+            found = [score.test["all"].get(name) for name in HEADLINES[:5]]
+            cells = [score.model.name + marks, *("" if one is None else f"{one.mean:.4f}" for one in found)]
+            cells += ["" if times is None else f"{times:.2f}", "" if versus is None else p_text(versus.p_holm)]
+            table.add_row(*map(_plain, [*cells, f"{board.mean_ranks[score.model.name][0]:.2f}"]))
+        console.print(table)
+        for name, why in standing.failed.items():
+            print(f"{standing.data.name}/{name} has no score: {why}")
+    for sentence in board.left_out:
+        print(sentence)
 
 
 @app.command()

@@ -3,32 +3,36 @@
 `train.py` builds an `Experiment` from the config tree; everything here gets typed arguments.
 """
 
+import gc
 import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning
+import pandas as pd
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
-from torch import nn
+from torch import Tensor, nn
 
+from recsys.data.boundaries import origin_ends
 from recsys.data.event_log import EventLog, Split
-from recsys.data.features import fit_encoders
+from recsys.data.features import FeatureEncoders, fit_encoders
 from recsys.data.interaction_index import InteractionIndex
 from recsys.data.preparation import LogSettings, Prepared, prepare
 from recsys.data.ranking_task import RankingTask
 from recsys.errors import UserError
 from recsys.evaluation.oracle import OracleScorer
-from recsys.evaluation.protocol import Evaluation, evaluate
+from recsys.evaluation.pooling import over_origins, pooled
+from recsys.evaluation.protocol import Evaluation, Metrics, evaluate
 from recsys.evaluation.report import ReportInputs, write_report
 from recsys.evaluation.run_folder import (
     learning_curves,
@@ -54,6 +58,7 @@ from recsys.models.objectives import Objective
 from recsys.models.scorer import Scorer
 from recsys.serving.bundle import save_bundle
 from recsys.sources.base import Source
+from recsys.training import Choice, fit, fresh, refit
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -69,20 +74,79 @@ class Outcome:
 
     Attributes:
         run_dir: the run's folder.
-        monitored: the best value of the monitored validation metric; nothing of the test set.
-        validation: the final evaluation on validation.
+        monitored: the value of the monitored validation metric; nothing of the test set.
+        validation: the final metrics on validation, slice -> metric -> value; pooled over the origins.
         cost: `training_seconds`; `inference_seconds` to score and rank all users of validation; `parameters`.
     """
 
     run_dir: Path
     monitored: float
-    validation: Evaluation
+    validation: Metrics
     cost: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A model and what it was fitted to.
+
+    Attributes:
+        scorer: the model.
+        encoders, graph: fitted to the log, or to the log with validation in training.
+        checkpoint: of the scorer's weights; None for a classical peer, and where none was kept.
+        refit_epochs: for how many epochs it was trained on everything before test; None if it was not.
+    """
+
+    scorer: Scorer
+    encoders: FeatureEncoders
+    graph: TemporalGraph
+    checkpoint: Path | None = None
+    refit_epochs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What one origin has come to.
+
+    Attributes:
+        log: its events.
+        fitted: the model that was judged last.
+        validation, test: how it was judged; test is None for a run that ends after validation.
+        references: name of another scorer -> how that was judged on validation and test.
+    """
+
+    log: EventLog
+    fitted: Fitted
+    validation: Evaluation
+    test: Evaluation | None = None
+    references: Mapping[str, tuple[Evaluation, Evaluation]] = field(default_factory=dict)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Validation, and test where there is one."""
+        return [self.validation, *([] if self.test is None else [self.test])]
+
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` says of it."""
+        found: dict[str, Any] = {of.split: of.metrics for of in self.evaluations}
+        times = {"t_val": self.log.boundaries.t_val, "t_test": self.log.boundaries.t_test, "end": self.log.time[-1]}
+        found["boundaries"] = {name: pd.Timestamp(int(time), tz="UTC").isoformat() for name, time in times.items()}
+        found["threshold"] = self.validation.threshold
+        if self.fitted.refit_epochs is not None:
+            found["refit"] = {"epochs": self.fitted.refit_epochs}
+        if self.references:
+            found["references"] = {
+                name: {of.split: of.metrics for of in of_splits} for name, of_splits in self.references.items()
+            }
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One run, from a source to a bundle.
+
+    With several rolling origins the whole recipe is carried out for each of them in turn: the log ends there, is split,
+    trained on, validated, refitted and tested. A run that ends after validation, such as a trial of a search, sees the
+    first origin only: what is tested of a later origin's past it would otherwise have been tuned on.
 
     Attributes:
         name, run_dir: what the run is called and where everything it writes goes.
@@ -95,9 +159,11 @@ class Experiment:
         averaging: decay of the moving average of the weights that is evaluated and kept; None for no average.
         trainer, callbacks, loggers: Lightning's.
         monitor: the validation metric that everything is chosen by.
+        refit: whether a network is trained again on everything before test, once validation has chosen the epochs.
         block: users scored at a time.
         validation_users: users ranked after each epoch.
         test: whether the run goes on to the test set and all that is made with it, or ends after validation.
+        origins: how many rolling origins there are, see `origin_ends`.
         ckpt: a checkpoint to resume from.
         export: "c" or "onnx": what is exported with the bundle, into `export/`; None for nothing.
         config: the whole configuration as plain values, kept with the run.
@@ -121,22 +187,30 @@ class Experiment:
     callbacks: Mapping[str, Callback]
     loggers: Mapping[str, Logger]
     monitor: str
+    refit: bool
     block: int
     validation_users: int
     test: bool
+    origins: int
     ckpt: str | None
     export: str | None
     config: Mapping[str, Any]
 
-    def prepare(self) -> Prepared:
-        """The event log that the run works on, and what cleaning did.
+    def prepare(self) -> list[Prepared]:
+        """The event log of each origin that the run works on, and what cleaning did.
 
         Raises:
-            UserError: if the tables cannot be used.
+            UserError: if the tables cannot be used, or have no room for so many origins.
         """
-        return prepare(self.source.load(), self.settings)
+        if self.origins < 1:
+            raise UserError(f"evaluation.origins is {self.origins}: it must be at least 1.")
+        if self.origins > 1 and self.settings.boundaries is not None:
+            raise UserError("evaluation.origins above 1 has boundaries by shares: leave out data.boundaries.")
+        ends = origin_ends(self.origins, self.settings.train_share, self.settings.validation_share)
+        tables = self.source.load()
+        return [prepare(tables, self.settings, end) for end in (ends if self.test else ends[:1])]
 
-    def run(self, prepared: Prepared | None = None, watchers: Sequence[Callback] = ()) -> Outcome:
+    def run(self, prepared: Sequence[Prepared] | None = None, watchers: Sequence[Callback] = ()) -> Outcome:
         """Prepare, train, evaluate on validation and then once on test, and write the run's folder.
 
         Args:
@@ -148,178 +222,169 @@ class Experiment:
         """
         started, clock = datetime.now(UTC), Clock()
         export = None if self.export is None else self._export_options(self.export)
-        lightning.seed_everything(self.seed, workers=True, verbose=False)
         run_dir = Path(self.run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
-
         prepared = prepared or self.prepare()
-        write_cleaning(run_dir, prepared)
-        log = prepared.log
-        encoders = fit_encoders(log)
-        graph = TemporalGraph(log, encoders, self.graph)
-        index = InteractionIndex(log)
-        splits: tuple[Split, Split] = ("validation", "test")
-        tasks = {split: RankingTask.build(log, index, split, self.seed) for split in splits}
+        write_cleaning(run_dir, prepared[-1])
         clock.lap("preparation")
 
         with wandb_run(self.loggers.values(), self.config) as tracked:
-            scorer = self._fitted(log, graph, index, tasks, watchers)
-            clock.lap("training")
-
-            validation = evaluate(scorer, log, index, tasks["validation"], block=self.block)
-            monitored = self._monitored(validation)
-            write_per_user(run_dir, log, validation)
-            clock.lap("validation")
+            origins: list[Judged] = []
+            for number, one in enumerate(prepared, start=1):
+                origins.append(self._judge(one.log, number, len(prepared), clock, watchers))
+            last = origins[-1]
+            validation = pooled([one.validation.metrics for one in origins])
             cost = {
                 "training_seconds": clock.seconds["training"],
                 "inference_seconds": clock.seconds["validation"],
-                "parameters": float(num_parameters(scorer)),
+                "parameters": float(num_parameters(last.fitted.scorer)),
             }
-            outcome = Outcome(run_dir=run_dir, monitored=monitored, validation=validation, cost=cost)
-            if not self.test:
-                write_metrics(
-                    run_dir,
-                    validation=validation.metrics,
-                    threshold=validation.threshold,
-                    seed=self.seed,
-                    extra={"cost": {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()}},
-                )
-                self._log_final(tracked, log, cost, validation)
+            evaluated = [(number, one.log, of) for number, one in enumerate(origins, start=1) for of in one.evaluations]
+            write_per_user(run_dir, evaluated)
+            outcome = Outcome(run_dir=run_dir, monitored=self._monitored(validation), validation=validation, cost=cost)
+            metrics = self._write_metrics(origins, clock)
+            self._log_final(tracked, origins, cost)
+            if last.test is None:
                 return outcome
 
-            test = evaluate(scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
-            references = {
-                name: self._evaluate(peer, log, index, tasks) for name, peer in reference_scorers(log).items()
-            }
-            clock.lap("test")
-
-            write_metrics(
-                run_dir,
-                validation=validation.metrics,
-                test=test.metrics,
-                threshold=validation.threshold,
-                seed=self.seed,
-                extra={
-                    "references": {
-                        name: {"validation": on_validation.metrics, "test": on_test.metrics}
-                        for name, (on_validation, on_test) in references.items()
-                    },
-                    "cost": {"seconds": clock.seconds, "peak_memory_mb": peak_memory_mb()},
-                },
-            )
-            write_recommendations(run_dir, log, test.recommendations)
-            save_bundle(
-                run_dir / "bundle",
-                graph=graph,
-                encoders=encoders,
-                scorer=scorer,
-                threshold=validation.threshold,
-                time=log.boundaries.t_test,
-                config=self.config,
-            )
-            self._log_final(tracked, log, cost, validation, test)
+            write_recommendations(run_dir, last.log, last.test.recommendations)
+            self._save_bundle(last)
             if export is not None:
-                report = export_bundle(run_dir / "bundle", run_dir / "export", export)
+                self._export(export, tracked)
                 clock.lap("export")
-                if tracked is not None:
-                    exported = sorted((run_dir / "export").iterdir())
-                    log_files(tracked, f"export-{export.format}", exported, report_metadata(report))
-            write_report(
-                run_dir / "report.html",
-                ReportInputs(
-                    name=self.name,
-                    model=self._model_name,
-                    seed=self.seed,
-                    log=log,
-                    validation=validation,
-                    test=test,
-                    cleaning=prepared.report,
-                    started=started,
-                    seconds=clock.seconds,
-                    config=yaml.safe_dump(dict(self.config), sort_keys=False),
-                    references={name: peer_test for name, (_, peer_test) in references.items()},
-                    history=learning_curves(run_dir),
-                ),
+            inputs = ReportInputs(
+                name=self.name,
+                model=self._model_name,
+                seed=self.seed,
+                log=last.log,
+                validation=last.validation,
+                test=last.test,
+                cleaning=prepared[-1].report,
+                started=started,
+                seconds=clock.seconds,
+                config=yaml.safe_dump(dict(self.config), sort_keys=False),
+                references={name: test for name, (_, test) in last.references.items()},
+                history=learning_curves(run_dir),
+                refit_epochs=last.fitted.refit_epochs,
             )
-            print_summary(self._model_name, test.metrics, {name: of.metrics for name, (_, of) in references.items()})
+            write_report(run_dir / "report.html", inputs)
+            references = {name: of_splits["test"] for name, of_splits in metrics["references"].items()}
+            print_summary(self._model_name, metrics["test"], references)
             print(f"Run folder: {run_dir}", flush=True)
             return outcome
 
-    def _export_options(self, file_format: str) -> ExportOptions:
-        """How the run is exported, checked before anything is trained.
+    def _judge(self, log: EventLog, number: int, count: int, clock: "Clock", watchers: Sequence[Callback]) -> Judged:
+        """Carry out the recipe for origin `number` of `count`: train, validate, refit, test."""
+        index = InteractionIndex(log)
+        splits: tuple[Split, Split] = ("validation", "test")
+        tasks = {split: RankingTask.build(log, index, split, self.seed) for split in splits}
+        encoders = fit_encoders(log)
+        graph = TemporalGraph(log, encoders, self.graph)
+        clock.lap("preparation")
 
-        Raises:
-            UserError: unknown format, or a model that cannot be exported.
-        """
-        options = ExportOptions(format=file_format)
-        if not issubclass(self.model.func, nn.Module):  # type: ignore[arg-type]
-            raise UserError(f"export={file_format}: {why_not(self._model_name)}")
-        return options
+        is_last, folder = number == count, Path(self.run_dir) / "checkpoints"
+        folder = folder if is_last else folder / f"origin_{number}"
+        lightning.seed_everything(self.seed, workers=True, verbose=False)
+        choice: Choice | None = None
+        if self._is_network:
+            module, choice = self._fit(graph, index, tasks, folder, watchers=watchers, logs=is_last)
+            kept = None if choice.checkpoint is None else folder / choice.checkpoint
+            fitted = Fitted(scorer=module.scorer, encoders=encoders, graph=graph, checkpoint=kept)
+        else:
+            peer: Peer = self.model(log)
+            peer.fit(log.boundaries.t_val)
+            fitted = Fitted(scorer=peer, encoders=encoders, graph=graph)
+        clock.lap("training")
+        validation = evaluate(fitted.scorer, log, index, tasks["validation"], block=self.block)
+        clock.lap("validation")
+        if not self.test:
+            return Judged(log=log, fitted=fitted, validation=validation)
 
-    def _log_final(
-        self, tracked: "Run | None", log: EventLog, cost: Mapping[str, float], *evaluations: Evaluation
-    ) -> None:
-        """Give the loggers the run's configuration and its final metrics, those of the last evaluation."""
-        prefix = "val" if evaluations[-1].split == "validation" else "test"
-        values = {f"{prefix}/{metric}": value for metric, value in evaluations[-1].metrics["all"].items()}
-        for lightning_logger in self.loggers.values():
-            if isinstance(lightning_logger, WandbLogger):
-                continue
-            lightning_logger.log_hyperparams(dict(self.config))
-            lightning_logger.log_metrics(values)
-            lightning_logger.finalize("success")
-        if tracked is not None:
-            log_outcome(
-                tracked,
-                log,
-                evaluations,
-                cost={**cost, "peak_memory_mb": peak_memory_mb()},
-                checkpoint=best_checkpoint(self.callbacks.values()),
-                seed=self.seed,
-            )
-
-    def _monitored(self, validation: Evaluation) -> float:
-        """The monitored metric over all validation users; what training watched may have been a sample of them."""
-        name = self.monitor.removeprefix("val/")
-        values = validation.metrics["all"]
-        if name not in values:
-            raise UserError(
-                f"monitor is {self.monitor!r}: choose among {', '.join(f'val/{known}' for known in values)}."
-            )
-        return values[name]
+        if self.refit and choice is not None and choice.epochs:
+            calibration = module.averaged.calibration.clone()
+            del module, graph, encoders, fitted  # a second graph beside the first would double the peak of memory
+            gc.collect()  # Lightning's trainer and module refer to each other
+            fitted = self._refit(log, choice, calibration, index, tasks, folder)
+            clock.lap("refit")
+        test = evaluate(fitted.scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
+        references = {name: self._evaluate(peer, log, index, tasks) for name, peer in reference_scorers(log).items()}
+        clock.lap("test")
+        return Judged(log=log, fitted=fitted, validation=validation, test=test, references=references)
 
     @property
-    def _model_name(self) -> str:
-        model: Any = self.model.func
-        return str(model.name)
+    def _is_network(self) -> bool:
+        """Whether the model is trained by epochs, and is no classical peer."""
+        return issubclass(self.model.func, nn.Module)  # type: ignore[arg-type]
 
-    def _fitted(
+    def _fit(
         self,
-        log: EventLog,
         graph: TemporalGraph,
         index: InteractionIndex,
         tasks: Mapping[Split, RankingTask],
+        folder: Path,
+        *,
         watchers: Sequence[Callback],
-    ) -> Scorer:
-        """What is to be evaluated: a network with the weights of its best epoch, or a classical peer."""
-        if not issubclass(self.model.func, nn.Module):  # type: ignore[arg-type]
-            peer: Peer = self.model(log)
-            peer.fit(log.boundaries.t_val)
-            return peer
+        logs: bool,
+    ) -> tuple[LinkPredictionModule, Choice]:
+        """Train with validation: the module with the weights of its best epoch, and what validation has chosen.
+
+        Only the training that `logs` has its epochs logged: curves of several origins in one log could not be told
+        apart.
+        """
+        module, data = self._trainable(graph, index, tasks, self.scheduler)
+        callbacks = fresh(self.callbacks.values(), folder)
+        if not logs:
+            callbacks = [one for one in callbacks if not isinstance(one, LearningRateMonitor)]
+        loggers = list(self.loggers.values()) if logs else False
+        trainer = partial(self.trainer, logger=loggers)
+        choice = fit(trainer, [*callbacks, *watchers], module, data, folder=folder, ckpt=self.ckpt)
+        return module, choice
+
+    def _refit(
+        self,
+        log: EventLog,
+        choice: Choice,
+        calibration: Tensor,
+        index: InteractionIndex,
+        tasks: Mapping[Split, RankingTask],
+        folder: Path,
+    ) -> Fitted:
+        """A network trained from scratch on everything before test, for the epochs that validation has chosen.
+
+        It keeps the calibration that was fitted on validation, which it has trained on itself.
+        """
+        log = log.with_validation_in_training()
+        encoders = fit_encoders(log)
+        graph = TemporalGraph(log, encoders, self.graph)
+        lightning.seed_everything(self.seed, workers=True, verbose=False)
+        module, data = self._trainable(graph, index, tasks, scheduler=None)
+        checkpoint = refit(self.trainer, fresh(self.callbacks.values()), module, data, choice, folder=folder)
+        module.averaged.calibration.copy_(calibration)
+        return Fitted(
+            scorer=module.scorer, encoders=encoders, graph=graph, checkpoint=checkpoint, refit_epochs=choice.epochs
+        )
+
+    def _trainable(
+        self,
+        graph: TemporalGraph,
+        index: InteractionIndex,
+        tasks: Mapping[Split, RankingTask],
+        scheduler: Callable[..., torch.optim.lr_scheduler.ReduceLROnPlateau] | None,
+    ) -> tuple[LinkPredictionModule, GraphDataModule]:
+        """A network with fresh weights, and the batches of the graph's log."""
         network = self.model(graph.schema)
-        scorer = GraphScorer(network, graph)
         module = LinkPredictionModule(
-            scorer=scorer,
+            scorer=GraphScorer(network, graph),
             objective=self.objective,
             optimizer=self.optimizer,
-            scheduler=self.scheduler,
+            scheduler=scheduler,
             mood_weight=self.mood_weight,
             monitor=self.monitor,
             seed=self.seed,
             averaging=self.averaging,
         )
         data = GraphDataModule(
-            log=log,
+            log=graph.log,
             graph=graph,
             index=index,
             loader=self.loader,
@@ -330,16 +395,7 @@ class Experiment:
             block=self.block,
             validation_users=self.validation_users,
         )
-        trainer = self.trainer(callbacks=[*self.callbacks.values(), *watchers], logger=list(self.loggers.values()))
-        # weights_only: nothing in a checkpoint may run code.
-        trainer.fit(module, datamodule=data, ckpt_path=self.ckpt, weights_only=True)
-        if trainer.interrupted:
-            raise UserError("training was interrupted; resume it with ckpt=PATH of the run's checkpoints/last.ckpt.")
-        best = best_checkpoint(self.callbacks.values())
-        if best is not None:
-            module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-        scorer.reset()
-        return scorer
+        return module, data
 
     def _evaluate(
         self, scorer: Scorer, log: EventLog, index: InteractionIndex, tasks: Mapping[Split, RankingTask]
@@ -347,6 +403,86 @@ class Experiment:
         """Validation, which chooses the threshold, then test."""
         validation = evaluate(scorer, log, index, tasks["validation"], block=self.block)
         return validation, evaluate(scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
+
+    def _write_metrics(self, origins: Sequence[Judged], clock: "Clock") -> dict[str, Any]:
+        """Write `metrics.json` and give its content; see `recsys.evaluation.run_folder.write_metrics`."""
+        content = {**over_origins([one.metrics() for one in origins]), "seed": self.seed}
+        content["cost"] = {
+            "seconds": clock.seconds,
+            "peak_memory_mb": peak_memory_mb(),
+            "parameters": num_parameters(origins[-1].fitted.scorer),
+        }
+        write_metrics(Path(self.run_dir), content)
+        return content
+
+    def _save_bundle(self, last: Judged) -> None:
+        """Keep the model for serving."""
+        save_bundle(
+            Path(self.run_dir) / "bundle",
+            graph=last.fitted.graph,
+            encoders=last.fitted.encoders,
+            scorer=last.fitted.scorer,
+            threshold=last.validation.threshold,
+            time=last.log.boundaries.t_test,
+            config=self.config,
+        )
+
+    def _export(self, options: ExportOptions, tracked: "Run | None") -> None:
+        """Export the bundle into the run's folder."""
+        folder = Path(self.run_dir) / "export"
+        report = export_bundle(Path(self.run_dir) / "bundle", folder, options)
+        if tracked is not None:
+            log_files(tracked, f"export-{options.format}", sorted(folder.iterdir()), report_metadata(report))
+
+    def _export_options(self, file_format: str) -> ExportOptions:
+        """How the run is exported, checked before anything is trained.
+
+        Raises:
+            UserError: unknown format, or a model that cannot be exported.
+        """
+        options = ExportOptions(format=file_format)
+        if not self._is_network:
+            raise UserError(f"export={file_format}: {why_not(self._model_name)}")
+        return options
+
+    def _log_final(self, tracked: "Run | None", origins: Sequence[Judged], cost: Mapping[str, float]) -> None:
+        """Give the loggers the run's configuration and its final metrics, over all origins; plots are of the last."""
+        last = origins[-1]
+        validation = replace(last.validation, metrics=pooled([one.validation.metrics for one in origins]))
+        evaluations = [validation]
+        if last.test is not None:
+            evaluations.append(replace(last.test, metrics=pooled([one.test.metrics for one in origins if one.test])))
+        prefix = "val" if last.test is None else "test"
+        values = {f"{prefix}/{metric}": value for metric, value in evaluations[-1].metrics["all"].items()}
+        for lightning_logger in self.loggers.values():
+            if isinstance(lightning_logger, WandbLogger):
+                continue
+            lightning_logger.log_hyperparams(dict(self.config))
+            lightning_logger.log_metrics(values)
+            lightning_logger.finalize("success")
+        if tracked is not None:
+            log_outcome(
+                tracked,
+                last.log,
+                evaluations,
+                cost={**cost, "peak_memory_mb": peak_memory_mb()},
+                checkpoint=last.fitted.checkpoint,
+                seed=self.seed,
+            )
+
+    def _monitored(self, values: Metrics) -> float:
+        """The monitored metric over all validation users; what training watched may have been a sample of them."""
+        name = self.monitor.removeprefix("val/")
+        if name not in values["all"]:
+            raise UserError(
+                f"monitor is {self.monitor!r}: choose among {', '.join(f'val/{known}' for known in values['all'])}."
+            )
+        return values["all"][name]
+
+    @property
+    def _model_name(self) -> str:
+        model: Any = self.model.func
+        return str(model.name)
 
 
 def reference_scorers(log: EventLog) -> dict[str, Scorer]:
@@ -369,12 +505,6 @@ def write_cleaning(run_dir: Path, prepared: Prepared) -> None:
         prepared.quarantine.to_parquet(temporary, index=False)
 
 
-def best_checkpoint(callbacks: Iterable[Callback]) -> Path | None:
-    """The checkpoint of the best epoch, if one of the callbacks keeps it and there was an epoch."""
-    kept = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint) and callback.monitor]
-    return Path(kept[0].best_model_path) if kept and kept[0].best_model_path else None
-
-
 def num_parameters(scorer: Scorer) -> int:
     """Trained numbers behind a scorer; none behind a classical peer."""
     if not isinstance(scorer, GraphScorer):
@@ -389,15 +519,16 @@ def peak_memory_mb() -> float:
 
 
 class Clock:
-    """Seconds of each stage of a run."""
+    """Seconds of each stage of a run, over all its origins."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """End `stage`, which began when the one before it ended."""
+        """End `stage`, or one more part of it, which began when the one before it ended."""
         now = time.perf_counter()
-        self.seconds[stage] = round(now - self._last, 3)
+        taken = round(now - self._last, 3)
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + taken, 3)
         self._last = now
-        logger.info("%s took %.1f s", stage, self.seconds[stage])
+        logger.info("%s took %.1f s", stage, taken)

@@ -149,33 +149,40 @@ def test_same_seed_same_bits_other_seed_other_bits(train: Command, tmp_path: Pat
     assert not scores[0].equals(scores[2])
 
 
-def test_killed_and_resumed_equals_uninterrupted(train: Command, tmp_path: Path) -> None:
-    options = (*SMALL, "trainer.max_epochs=5", "model.dropout=0.3")
+@pytest.mark.parametrize("options", [(), ("evaluation.origins=2",)], ids=["one origin", "two origins"])
+def test_killed_and_resumed_equals_uninterrupted(train: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
+    options = (*SMALL, "trainer.max_epochs=5", "model.dropout=0.3", *options)
     whole = train(*options, f"run_dir={tmp_path}/whole")
     assert whole.returncode == 0, whole.stderr
 
-    run = tmp_path / "killed"
-    last = run / "checkpoints" / "last.ckpt"
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    first = checkpoints / "origin_1" if "evaluation.origins=2" in options else checkpoints
+    kill_once_there(first / "last.ckpt", *options, f"run_dir={tmp_path}/killed")
+    kill_once_there(checkpoints / "refit.ckpt", f"ckpt={first}/last.ckpt")
+    resumed = train(f"ckpt={first}/last.ckpt")
+    assert resumed.returncode == 0, resumed.stderr
+    before, after = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
+    assert before.pop("cost").keys() == after.pop("cost").keys()
+    assert before == after
+    assert before["refit"]["epochs"] >= 1
+
+
+def kill_once_there(file: Path, *overrides: str) -> None:
+    """Run `python train.py` until it has written `file`, then kill it."""
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *options, f"run_dir={run}"],
+        [sys.executable, str(ROOT / "train.py"), *overrides],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 240
-    while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
+    while not file.is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert last.is_file()
+    assert file.is_file()
+    run = next(folder.parent for folder in file.parents if folder.name == "checkpoints")
     assert not (run / "metrics.json").exists(), "the run ended before it could be killed"
-
-    resumed = train(f"ckpt={last}")
-    assert resumed.returncode == 0, resumed.stderr
-    before, after = (json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "whole", run))
-    for split in ("validation", "test"):
-        assert before[split] == after[split]
-    assert before["threshold"] == after["threshold"]
 
 
 def events(path: Path, rows: str, header: str = "user_id,content_id,type,value,timestamp") -> Path:

@@ -42,6 +42,51 @@ def split_by_share(time: np.ndarray, train_share: float, validation_share: float
     return _checked(Boundaries(t_val, t_test, int(time[-1])), int(time[0]))
 
 
+def origin_ends(origins: int, train_share: float, validation_share: float) -> list[Fraction]:
+    """Where the log ends for each of several rolling origins, as shares of its events.
+
+    The last origin sees the whole log. The ends before it lie one share of test apart, so that no two test parts
+    overlap: with shares 0.7 and 0.2, five origins end at .6, .7, .8, .9 and 1.
+
+    Args:
+        origins: how many there are, at least 1.
+        train_share: as for `split_by_share`.
+        validation_share: likewise; what they leave is the share of test.
+
+    Raises:
+        UserError: if the first origin would have no events.
+    """
+    test = 1 - Fraction(str(train_share)) - Fraction(str(validation_share))
+    ends = [1 - before * test for before in reversed(range(origins))]
+    if not 0 < test < 1 or ends[0] <= 0:
+        raise UserError(
+            f"evaluation.origins is {origins}, but a share of {float(test):g} for test leaves no events to the first: "
+            "choose fewer origins or a smaller share for test."
+        )
+    return ends
+
+
+def count_before_share(time: np.ndarray, share: Fraction) -> int:
+    """Number of events strictly before the one at position floor(share n); all n for a share of 1.
+
+    Args:
+        time: times of all n events, ns, ascending, int64, [n].
+        share: in (0, 1].
+
+    Raises:
+        UserError: if there is no event before.
+    """
+    if share == 1:
+        return len(time)
+    count = int(np.searchsorted(time, time[int(share * len(time))], side="left"))
+    if not count:
+        raise UserError(
+            f"There are no events before a share of {float(share):g} of them: evaluation.origins needs more events at "
+            "different times."
+        )
+    return count
+
+
 def split_at(time: np.ndarray, t_val: int, t_test: int) -> Boundaries:
     """Boundaries at given times (ns); raises `UserError` where a part would be empty."""
     return _checked(Boundaries(t_val, t_test, int(time[-1])), int(time[0]))

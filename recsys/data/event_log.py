@@ -1,7 +1,7 @@
 """The clean log of timed events and the nodes it speaks of. `recsys.data.preparation` builds it."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -114,6 +114,15 @@ class EventLog:
     def count_before(self, t: int) -> int:
         """Number of events strictly before `t` (ns); they are events [0, count)."""
         return int(np.searchsorted(self.time, t, side="left"))
+
+    def with_validation_in_training(self) -> Self:
+        """The same log with everything before test as its training part, for a model that is to be tested.
+
+        Its validation part is empty. Whatever was chosen when the log was prepared (event types, kinds of columns,
+        scales of values, moods) stays as it is; what is fitted to a log (encoders, readings, training windows) then
+        follows `boundaries.t_val`.
+        """
+        return replace(self, boundaries=replace(self.boundaries, t_val=self.boundaries.t_test))
 
     @property
     def label(self) -> np.ndarray:

@@ -5,11 +5,12 @@ import math
 import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 
-from recsys.data.boundaries import split_at, split_by_share
+from recsys.data.boundaries import count_before_share, split_at, split_by_share
 from recsys.data.cleaning import CleanTables, Entities, clean_tables
 from recsys.data.cleaning_report import CleaningReport, Findings
 from recsys.data.event_log import Boundaries, EventLog, NodeTable
@@ -83,7 +84,7 @@ class Prepared:
     quarantine: pd.DataFrame
 
 
-def prepare(tables: Tables, settings: LogSettings) -> Prepared:
+def prepare(tables: Tables, settings: LogSettings, end: Fraction = Fraction(1)) -> Prepared:
     """Clean, order, split, number and weight the tables of a source.
 
     Whatever is fitted or chosen here (kinds of columns, types, value scales, moods) rests only on what exists or
@@ -92,6 +93,8 @@ def prepare(tables: Tables, settings: LogSettings) -> Prepared:
     Args:
         tables: what the source gave.
         settings: how to read it.
+        end: share of the events, in time order, after which the log ends; for rolling origins. Nothing that happens at
+            the time of the first event left out, or later, has any influence on the log before that time.
 
     Raises:
         UserError: the tables or the settings are unusable; the message says why and what to do.
@@ -103,6 +106,9 @@ def prepare(tables: Tables, settings: LogSettings) -> Prepared:
     now = clock.time_ns() if settings.now is None else read_time(settings.now, "setting now")
     clean = clean_tables(tables, now, findings)
     events = _in_order(clean, settings.repeats, findings)
+    kept = count_before_share(events["timestamp"].to_numpy(), end)
+    findings.count("interactions", "set aside", "after the end of this rolling origin", len(events) - kept)
+    events = events.iloc[:kept]
     boundaries = _boundaries(events["timestamp"].to_numpy(), settings)
     events, types = _without_late_types(events, clean.types, boundaries.t_val, tables.interactions, findings)
     findings.count("interactions", "used", "", len(events))

@@ -42,6 +42,7 @@ class ReportInputs:
         config: the whole configuration as text.
         references: name -> what another scorer (popularity, oracle, ...) reaches on test.
         history: Lightning's `metrics.csv`, for a model that was trained by epochs.
+        refit_epochs: for how many epochs the tested model was trained on everything before test; None if it was not.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ReportInputs:
     config: str
     references: Mapping[str, Evaluation] = field(default_factory=dict)
     history: pd.DataFrame | None = None
+    refit_epochs: int | None = None
 
 
 def write_report(path: Path, inputs: ReportInputs) -> Path:

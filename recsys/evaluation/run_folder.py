@@ -1,7 +1,7 @@
 """Writes and reads the tables and figures in a run's folder; `recsys.evaluation.report` writes the page."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,59 +12,46 @@ from recsys.sources.base import CONTENT, USER
 
 if TYPE_CHECKING:  # reading what runs left behind takes no torch, which takes seconds to import
     from recsys.data.event_log import EventLog
-    from recsys.evaluation.protocol import Evaluation, Metrics
+    from recsys.evaluation.protocol import Evaluation
 
 
-def write_metrics(
-    directory: Path,
-    *,
-    validation: "Metrics",
-    test: "Metrics | None" = None,
-    threshold: float,
-    seed: int,
-    extra: Mapping[str, Any] | None = None,
-) -> Path:
+def write_metrics(directory: Path, content: Mapping[str, Any]) -> Path:
     """Write `metrics.json`: `{"validation": {slice: {metric: value}}, "test": ..., "threshold": ..., "seed": ...}`.
 
     Args:
         directory: the run's folder.
-        validation: metrics of the run's model, by slice.
-        test: likewise; None, and absent from the file, for a run that left the test set alone.
-        threshold: the one that validation has chosen and test was measured with.
-        seed: of the run.
-        extra: further keys with plain values, such as what other scorers reach.
+        content: plain values: `validation`, the metrics of the run's model by slice; `test` likewise, absent for a run
+            that left the test set alone; `threshold`, the one that validation has chosen and test was measured with;
+            `seed`; and further keys, such as what other scorers reach.
 
     Raises:
-        ValueError: if a number is not finite, or `extra` repeats one of the keys.
+        ValueError: if a number is not finite.
     """
-    content: dict[str, Any] = {"validation": validation, "threshold": threshold, "seed": seed}
-    if test is not None:
-        content["test"] = test
-    if repeated := content.keys() & (extra or {}).keys():
-        raise ValueError(f"extra repeats {sorted(repeated)}")
-    content |= extra or {}
     path = directory / "metrics.json"
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 
-def write_per_user(directory: Path, log: "EventLog", validation: "Evaluation") -> Path:
-    """Write `per_user.parquet`: `user_id` (original id), `cold`, `positives` and the user's metrics on validation.
+def write_per_user(directory: Path, evaluated: Sequence[tuple[int, "EventLog", "Evaluation"]]) -> Path:
+    """Write `per_user.parquet`: `user_id` (original id), `origin`, `split`, `cold`, `positives` and the user's metrics.
 
     Runs on the same log have the same users in it, so that two models can be compared user by user.
 
     Args:
         directory: the run's folder.
-        log: whose rows `validation` speaks of.
-        validation: of the run's model.
+        evaluated: evaluations of the run's model: number of the origin from 1, its log, and what was found on a split.
     """
     path = directory / "per_user.parquet"
-    users = validation.per_user
+    tables = []
+    for origin, log, found in evaluated:
+        users = found.per_user.drop(columns="user")
+        users.insert(0, USER, log.users.ids[found.per_user["user"].to_numpy()])
+        users.insert(1, "origin", origin)
+        users.insert(2, "split", found.split)
+        tables.append(users)
     with replacing(path) as temporary:
-        users.drop(columns="user").assign(**{USER: log.users.ids[users["user"].to_numpy()]}).to_parquet(
-            temporary, index=False
-        )
+        pd.concat(tables, ignore_index=True).to_parquet(temporary, index=False)
     return path
 
 

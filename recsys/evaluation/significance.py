@@ -4,6 +4,7 @@ Each user's metric comes from `Evaluation.per_user`; two models are paired by us
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,8 @@ class PairedDifference:
 
     Attributes:
         mean: over the users, of the model's value less the baseline's.
-        low, high: ends of the 95% interval of `mean`, by `bootstrap_interval`.
-        p_value: by `signed_rank_p`.
+        low, high: ends of the 95% interval of `mean`, by `interval`.
+        p_value: by `signed_rank_p` or `bootstrap_p`.
         p_holm: `p_value` corrected by `holm` for all models that were compared together.
         stars: of `p_holm`, see `stars`.
     """
@@ -36,7 +37,9 @@ class PairedDifference:
     stars: str
 
 
-def compare_with_baseline(per_user: pd.DataFrame, baseline: str, *, seed: int = 0) -> dict[str, PairedDifference]:
+def compare_with_baseline(
+    per_user: pd.DataFrame, baseline: str, *, test: Literal["signed_rank", "bootstrap"] = "signed_rank", seed: int = 0
+) -> dict[str, PairedDifference]:
     """Compare every model with the baseline, user by user.
 
     Intervals and p-values say how far the difference would hold for other users like these, not for the same models
@@ -45,6 +48,7 @@ def compare_with_baseline(per_user: pd.DataFrame, baseline: str, *, seed: int = 
     Args:
         per_user: a metric of each user (rows, at least two) under each model (columns).
         baseline: the column that the others are compared with.
+        test: whether p-values are those of the signed ranks, or of the mean under the bootstrap behind the intervals.
         seed: of the resampling.
 
     Returns:
@@ -57,8 +61,10 @@ def compare_with_baseline(per_user: pd.DataFrame, baseline: str, *, seed: int = 
         raise ValueError("a comparison takes at least two users and the value of each under every model")
     models = per_user.drop(columns=baseline)
     differences = models.sub(per_user[baseline], axis="index").to_numpy(np.float64).round(_DECIMALS)
-    low, high = bootstrap_interval(differences, seed=seed)
-    p_values = np.array([signed_rank_p(column) for column in differences.T])
+    means = bootstrap_means(differences, seed=seed)
+    low, high = interval(means)
+    ranks = test == "signed_rank"
+    p_values = np.array([signed_rank_p(column) for column in differences.T]) if ranks else bootstrap_p(means)
     corrected = holm(p_values)
     return {
         name: PairedDifference(
@@ -73,8 +79,8 @@ def compare_with_baseline(per_user: pd.DataFrame, baseline: str, *, seed: int = 
     }
 
 
-def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """95% interval of each column's mean by percentile bootstrap over users (Efron, 1979), 10,000 resamples.
+def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Each column's mean under 10,000 resamples of the users (Efron, 1979).
 
     A resample draws whole rows: one drawing serves all columns.
 
@@ -83,7 +89,7 @@ def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray
         seed: of the resampling.
 
     Returns:
-        Lower and upper end, [num_models] each.
+        [10,000, num_models].
     """
     num_users = len(values)
     rng = np.random.default_rng(seed)
@@ -95,9 +101,31 @@ def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray
         drawn += np.arange(size)[:, np.newaxis] * num_users
         times = np.bincount(drawn.ravel(), minlength=size * num_users).reshape(size, num_users)
         means[start : start + size] = times @ values / num_users
+    return means
+
+
+def interval(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95% percentile interval of each column of `bootstrap_means`: lower and upper ends, [num_models] each."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, (tail, 1 - tail), axis=0)
     return low, high
+
+
+def bootstrap_p(means: np.ndarray) -> np.ndarray:
+    """Two-sided p-value that the mean is zero: the level at which the percentile interval just leaves zero out.
+
+    2 min(#(mean <= 0), #(mean >= 0)) over the resamples, each count with one added, so that no p-value is 0 (Efron and
+    Tibshirani, An Introduction to the Bootstrap, 1993, section 15.4; Davison and Hinkley, 1997, section 4.2).
+
+    Args:
+        means: of `bootstrap_means`, [resamples, num_models].
+
+    Returns:
+        [num_models].
+    """
+    rarer = np.minimum((means <= 0).sum(axis=0), (means >= 0).sum(axis=0))
+    p_values: np.ndarray = np.minimum(1.0, 2 * (rarer + 1) / (len(means) + 1))
+    return p_values
 
 
 def signed_rank_p(differences: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from recsys.errors import UserError
 from recsys.files import replacing
 from recsys.tuning.phase import Phase
 from recsys.tuning.settings import SweepSettings
-from recsys.tuning.study import SharedStudy
+from recsys.tuning.study import ERROR, SharedStudy
 
 Spread = dict[str, dict[str, Any]]  # metric -> {"mean", "std", "values"}
 
@@ -29,10 +29,12 @@ def write_final(settings: SweepSettings, phase: Phase, shared: SharedStudy, conf
     """
     done = shared.trials(TrialState.COMPLETE)
     if not done:
-        raise UserError(f"the best configuration failed with every seed: see {phase.folder}.")
+        last = shared.trials(TrialState.FAIL)[-1]
+        raise UserError(f"the configuration failed with every seed: {last.user_attrs.get(ERROR)} ({phase.folder})")
     content: dict[str, Any] = {
         "overrides": phase.plan["overrides"],
         "seeds": [trial.params["seed"] for trial in done],
+        "runs": [(phase.folder / str(trial.number)).relative_to(settings.path).as_posix() for trial in done],
         "validation": spread([trial.user_attrs["metrics"] for trial in done]),
         "test": spread([trial.user_attrs["test"] for trial in done]),
     }

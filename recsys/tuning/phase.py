@@ -76,7 +76,9 @@ def search_phase(settings: SweepSettings, overrides: Sequence[str], config_loade
     Raises:
         UserError: if the space cannot be searched in the way that is asked.
     """
-    space = parse_space(settings.space, settings.when, settings.variants, overrides, config_loader)
+    space = Space((), {})
+    if settings.n_trials != 0:  # else nothing is searched: the configuration is tested as it is given
+        space = parse_space(settings.space, settings.when, settings.variants, overrides, config_loader)
     varied = space.texts()
     fixed = [override for override in overrides if override.lstrip("+").partition("=")[0] not in varied]
     plan = {
@@ -111,17 +113,18 @@ def search_phase(settings: SweepSettings, overrides: Sequence[str], config_loade
     )
 
 
-def final_phase(settings: SweepSettings, search: Phase, best: FrozenTrial) -> Phase:
-    """The best configuration with several seeds: the only trials that are tested."""
-    params = {key: value for key, value in best.params.items() if key != SEED}
+def final_phase(settings: SweepSettings, search: Phase, best: FrozenTrial | None) -> Phase:
+    """The best configuration with several seeds, without a search the given one: the only trials that are tested."""
+    params = {key: value for key, value in best.params.items() if key != SEED} if best is not None else {}
+    name = "default" if best is None else str(best.number)
     seeds = range(settings.final_seeds)
     plan = {
         "overrides": [*search.plan["overrides"], *search.space.overrides(params)],
         "seeds": list(seeds),
     }
     return Phase(
-        study=f"{settings.name}-final-{best.number}",
-        folder=settings.path / "final" / str(best.number),
+        study=f"{settings.name}-final-{name}",
+        folder=settings.path / "final" / name,
         plan=plan,
         space=parse_space({SEED: f"range({settings.final_seeds})"}, {}, {}),
         chooser=lambda number: {SEED: seeds[number]},
@@ -133,12 +136,16 @@ def final_phase(settings: SweepSettings, search: Phase, best: FrozenTrial) -> Ph
     )
 
 
-def chosen_trial(shared: SharedStudy) -> FrozenTrial:
+def chosen_trial(shared: SharedStudy) -> FrozenTrial | None:
     """The trial whose configuration is the best; of several objectives one on the Pareto front, by the first of them.
+
+    None for a study that is to have no trial.
 
     Raises:
         UserError: if no trial was completed.
     """
+    if not shared.n_trials:
+        return None
     completed = shared.trials(TrialState.COMPLETE)
     if not completed:
         raise UserError(f"no trial of {shared.study.study_name!r} was completed, so there is no best one.")

@@ -30,7 +30,8 @@ class SweepSettings:
         space, when, variants: what varies, see `space.parse_space`.
         overrides: of every trial, before those of the command line.
         baseline: the params that the others are compared with; none where there is nothing to compare.
-        n_trials: the total over all restarts; None for every point of an exhaustive sweep.
+        n_trials: the total over all restarts; None for every point of an exhaustive sweep; 0 searches nothing and only
+            tests the configuration as it is given.
         n_jobs: trials that run at the same time.
         threads: CPU threads of each; None shares out the processors.
         sampler: builds an Optuna sampler from a seed, or tries all points.
@@ -93,13 +94,16 @@ class SweepSettings:
             raise UserError(f"{self.objectives[0]} is only known at a trial's end: add sweeps/pruner=none.")
         if self.n_trials is None and not isinstance(self.sampler, Exhaustive):
             raise UserError("sweeps.n_trials is missing: only sweeps/sampler=grid and brute_force know their own end.")
-        for name, least in (("n_trials", 1), ("n_jobs", 1), ("threads", 1), ("attempts", 1), ("lease", 1)):
+        for name, least in (("n_jobs", 1), ("threads", 1), ("attempts", 1), ("lease", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"sweeps.{name} is {value}: it must be at least {least}.")
-        for name in ("max_failures", "final_seeds"):
-            if getattr(self, name) < 0:
-                raise UserError(f"sweeps.{name} is {getattr(self, name)}: it must be at least 0.")
+        for name in ("n_trials", "max_failures", "final_seeds"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise UserError(f"sweeps.{name} is {value}: it must be at least 0.")
+        if self.n_trials == 0 and self.final_seeds == 0:
+            raise UserError("sweeps.n_trials=0 searches nothing and sweeps.final_seeds=0 tests nothing: raise either.")
 
     @property
     def objectives(self) -> list[str]:

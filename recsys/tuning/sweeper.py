@@ -30,7 +30,7 @@ from recsys.tuning.settings import PhaseName, SweepSettings
 from recsys.tuning.space import SEED, summary
 from recsys.tuning.storage import open_storage
 from recsys.tuning.study import ERROR, SharedStudy
-from recsys.tuning.workers import Ended, Workers, worker_command
+from recsys.tuning.workers import Ended, Workers, end_with_parent, worker_command
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class Sweep:
             UserError: if the options cannot be used or too many trials fail. The same command goes on from there.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        end_with_parent()
         own = [argument for argument in self._arguments if key_of(argument) in OWN]
         if own:
             raise UserError(f"{own[0]}: a sweep sets {key_of(own[0])} itself; sweeps.folder says where it goes.")
@@ -86,8 +87,9 @@ class Sweep:
         self._write_description(search)
         searched = self._complete("trials", search, storage)
         best = chosen_trial(searched)
-        params = {key: value for key, value in best.params.items() if key != SEED}
-        print(f"Best of {search.n_trials} trials: {summary(params) or 'the default'} (trial {best.number})")
+        if best is not None:
+            params = {key: value for key, value in best.params.items() if key != SEED}
+            print(f"Best of {search.n_trials} trials: {summary(params) or 'the default'} (trial {best.number})")
         if self._settings.final_seeds:
             final = final_phase(self._settings, search, best)
             tested = self._complete("final", final, storage)
@@ -214,7 +216,7 @@ class Progress:
         ]
         if counts[TrialState.COMPLETE]:
             best = chosen_trial(self._shared)
-            shown.append(f"best {best.values[0]:.4f} (trial {best.number})")
+            shown += [f"best {best.values[0]:.4f} (trial {best.number})"] if best is not None else []
         finished = sum(trial.state.is_finished() for trial in trials)
         text = ", ".join(shown)
         if (finished, text) != (self._bar.n, self._bar.postfix or ""):  # not a line each time where it goes to a file

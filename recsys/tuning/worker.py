@@ -8,8 +8,6 @@ import gc
 import json
 import logging
 import os
-import sys
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +30,7 @@ from recsys.data.preparation import Prepared
 from recsys.errors import UserError
 from recsys.experiment import Experiment, Outcome
 from recsys.files import replacing
+from recsys.training import last_checkpoint
 from recsys.tuning.lease import Lease
 from recsys.tuning.phase import Phase, chosen_trial, final_phase, resume_search
 from recsys.tuning.reporting import LeaseLostError, ReportEpochs
@@ -39,7 +38,7 @@ from recsys.tuning.settings import SweepSettings
 from recsys.tuning.space import Params, summary
 from recsys.tuning.storage import one_line, open_storage
 from recsys.tuning.study import ERROR, SharedStudy
-from recsys.tuning.workers import WATCH_STDIN
+from recsys.tuning.workers import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +53,7 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
     Raises:
         UserError: if the study cannot be worked on.
     """
-    if os.environ.get(WATCH_STDIN):
-        threading.Thread(target=end_with_stdin, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.n_jobs))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config_loader: ConfigLoader = GlobalHydra.instance().config_loader()
@@ -72,12 +70,6 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
         runner.run(trial)
         count += 1
     return count
-
-
-def end_with_stdin() -> None:
-    """End this process at once when its standard input does: then the sweep was killed."""
-    sys.stdin.buffer.read()
-    os._exit(1)
 
 
 class TrialRunner:
@@ -101,7 +93,7 @@ class TrialRunner:
         self._shared = shared
         self._settings = settings
         self._build = build
-        self._prepared: tuple[str, Prepared] | None = None
+        self._prepared: tuple[str, list[Prepared]] | None = None
 
     def run(self, trial: optuna.Trial) -> None:
         """Run a trial to its end and tell the study how it ended; no failure of the trial leaves this function."""
@@ -151,13 +143,13 @@ class TrialRunner:
 
     def _outcome(self, params: Params, folder: Path, report: ReportEpochs, number: str) -> Outcome:
         """Run the experiment of these params in `folder`, from where an earlier attempt was killed."""
-        last = folder / "checkpoints" / "last.ckpt"
+        last = last_checkpoint(folder)
         overrides = [
             *self._phase.plan["overrides"],
             *self._phase.space.overrides(params),
             f'run_dir="{folder}"',
             f"evaluation.test={str(self._phase.test).lower()}",
-            *([f'ckpt="{last}"'] if last.is_file() else []),
+            *([f'ckpt="{last}"'] if last is not None else []),
         ]
         config = compose("train", overrides, return_hydra_config=True)
         if "wandb" in (config.logger or {}):
@@ -183,9 +175,9 @@ class TrialRunner:
         experiment = replace(experiment, callbacks=shown, trainer=trainer)
         return experiment.run(prepared=self._prepare(config, experiment), watchers=[report])
 
-    def _prepare(self, config: DictConfig, experiment: Experiment) -> Prepared:
-        """The log of the experiment, which is prepared anew only when its data differ from the trial's before."""
-        key = OmegaConf.to_yaml(config.data, resolve=True)
+    def _prepare(self, config: DictConfig, experiment: Experiment) -> list[Prepared]:
+        """The logs of the experiment, which are prepared anew only when its data differ from the trial's before."""
+        key = OmegaConf.to_yaml({"data": config.data, "origins": config.evaluation.origins}, resolve=True)
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = None
             self._prepared = key, experiment.prepare()
@@ -193,7 +185,7 @@ class TrialRunner:
 
     def _keep(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Keep with the trial what the study's report and the final summary need."""
-        trial.set_user_attr("metrics", outcome.validation.metrics["all"])
+        trial.set_user_attr("metrics", outcome.validation["all"])
         trial.set_user_attr("cost", outcome.cost)
         if self._phase.test:
             written = json.loads((outcome.run_dir / "metrics.json").read_text(encoding="utf-8"))
@@ -206,7 +198,7 @@ def measured(outcome: Outcome, objective: str) -> float:
     Raises:
         UserError: if the run has no such metric, or it is not finite.
     """
-    values = {f"val/{name}": value for name, value in outcome.validation.metrics["all"].items()}
+    values = {f"val/{name}": value for name, value in outcome.validation["all"].items()}
     values |= {f"cost/{name}": value for name, value in outcome.cost.items()}
     if objective not in values:
         raise UserError(

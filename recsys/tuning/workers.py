@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WATCH_STDIN = "RECSYS_WATCH_STDIN"  # set for processes whose standard input ends with the sweep that started them
+WATCH_STDIN = "RECSYS_WATCH_STDIN"  # set for processes whose standard input ends with the one that started them
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -38,6 +39,11 @@ class Ended:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         crash = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), -20)
         return "\n".join(line for line in lines[crash:] if not line.startswith("Extension modules"))
+
+
+def child_environment(threads: int) -> dict[str, str]:
+    """The environment of a process that uses so many threads and ends with its standard input."""
+    return {**os.environ, **dict.fromkeys(THREADS, str(threads)), WATCH_STDIN: "1"}
 
 
 class Workers:
@@ -75,7 +81,7 @@ class Workers:
                 break
             except FileExistsError:
                 number += 1
-        environment = {**os.environ, **dict.fromkeys(THREADS, str(self._threads)), WATCH_STDIN: "1"}
+        environment = child_environment(self._threads)
         with stream:
             process = subprocess.Popen(
                 [*self._command, f'run_dir="{self._folder / str(number)}"'],
@@ -100,6 +106,17 @@ class Workers:
         for process, _ in self._running:
             process.wait()
         self._running = []
+
+
+def end_with_parent() -> None:
+    """Have this process end at once when its standard input does, if it was told that this means its parent's end."""
+    if os.environ.get(WATCH_STDIN):
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 def worker_command(arguments: Sequence[str]) -> list[str]:

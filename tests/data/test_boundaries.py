@@ -1,9 +1,11 @@
 """Boundaries by hand."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
-from recsys.data.boundaries import split_at, split_by_share
+from recsys.data.boundaries import count_before_share, origin_ends, split_at, split_by_share
 from recsys.data.event_log import Boundaries
 from recsys.errors import UserError
 
@@ -63,3 +65,30 @@ def test_given_boundaries() -> None:
     for t_val, t_test, part in ((10, 20, "training"), (20, 20, "validation"), (15, 31, "test")):
         with pytest.raises(UserError, match=f"no events for {part}"):
             split_at(time, t_val, t_test)
+
+
+def test_rolling_origins_by_hand() -> None:
+    """Twenty events at the times 1..20, but for two pairs of equal times; shares 0.7 and 0.2, five origins."""
+    time = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12, 14, 14, 16, 17, 18, 19, 20], dtype=np.int64)
+    found = []
+    for end in origin_ends(5, 0.7, 0.2):
+        kept = time[: count_before_share(time, end)]
+        boundaries = split_by_share(kept, 0.7, 0.2)
+        found.append((str(end), len(kept), boundaries.t_val, boundaries.t_test, boundaries.end))
+    assert found == [
+        # share, events, t_val, t_test, end
+        ("3/5", 11, 8, 10, 11),  # the event at position 12 is at 12, as is the one before: both are left out
+        ("7/10", 13, 10, 12, 12),  # likewise at 14
+        ("4/5", 16, 12, 14, 16),
+        ("9/10", 18, 12, 17, 18),
+        ("1", 20, 14, 19, 20),
+    ]
+
+
+def test_no_origin_without_events() -> None:
+    assert origin_ends(1, 0.57, 0.3) == [1]
+    assert origin_ends(2, 0.57, 0.3) == [Fraction(87, 100), 1]
+    with pytest.raises(UserError, match="origins is 11"):
+        origin_ends(11, 0.7, 0.2)
+    with pytest.raises(UserError, match="no events before"):
+        count_before_share(np.array([1, 1, 1, 2]), Fraction(1, 2))

@@ -29,23 +29,17 @@ def evaluations(log: EventLog) -> tuple[Evaluation, Evaluation]:
 
 def test_metrics_json(tmp_path: Path, evaluations: tuple[Evaluation, Evaluation]) -> None:
     validation, test = evaluations
-    path = write_metrics(
-        tmp_path,
-        validation=validation.metrics,
-        test=test.metrics,
-        threshold=validation.threshold,
-        seed=3,
-        extra={"oracle": {"ndcg@10": 0.5}},
-    )
-    assert path == tmp_path / "metrics.json"
-    content = json.loads(path.read_text())
-    assert content == {
+    given = {
         "validation": validation.metrics,
         "test": test.metrics,
         "threshold": validation.threshold,
         "seed": 3,
         "oracle": {"ndcg@10": 0.5},
     }
+    path = write_metrics(tmp_path, given)
+    assert path == tmp_path / "metrics.json"
+    content = json.loads(path.read_text())
+    assert content == given
     for split in ("validation", "test"):
         assert {"all", "warm_users", "warm_contents"} <= content[split].keys()
         for values in content[split].values():
@@ -56,12 +50,8 @@ def test_metrics_json(tmp_path: Path, evaluations: tuple[Evaluation, Evaluation]
 
 
 def test_metrics_json_refuses_what_it_must_not_hold(tmp_path: Path) -> None:
-    good = {"all": {"ndcg@10": 0.5}}
-    bad = {"all": {"ndcg@10": float("nan")}}
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_metrics(tmp_path, validation=good, test=bad, threshold=0.5, seed=0)
-    with pytest.raises(ValueError, match=r"\['seed', 'test'\]"):
-        write_metrics(tmp_path, validation=good, test=good, threshold=0.5, seed=0, extra={"test": {}, "seed": 1})
+        write_metrics(tmp_path, {"validation": {"all": {"ndcg@10": float("nan")}}})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -98,18 +88,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-def test_metrics_json_of_a_run_that_left_the_test_set_alone(
-    tmp_path: Path, evaluations: tuple[Evaluation, Evaluation]
-) -> None:
-    write_metrics(tmp_path, validation=evaluations[0].metrics, threshold=0.5, seed=0)
-    assert json.loads((tmp_path / "metrics.json").read_text()).keys() == {"validation", "threshold", "seed"}
-
-
 def test_per_user_has_original_ids_and_averages_to_the_metrics(
     tmp_path: Path, log: EventLog, evaluations: tuple[Evaluation, Evaluation]
 ) -> None:
-    validation, _ = evaluations
-    written = pd.read_parquet(write_per_user(tmp_path, log, validation))
+    validation, test = evaluations
+    table = pd.read_parquet(write_per_user(tmp_path, [(1, log, validation), (1, log, test), (2, log, test)]))
+    counts = table.groupby(["origin", "split"]).size().to_dict()
+    assert counts == {
+        (1, "validation"): len(validation.per_user),
+        (1, "test"): len(test.per_user),
+        (2, "test"): len(test.per_user),
+    }
+    written = table[table["split"] == "validation"]
     assert written["user_id"].tolist() == log.users.ids[validation.per_user["user"].to_numpy()].tolist()
     assert {"cold", "positives"} <= set(written)
     for metric in ("ndcg@10", "recall@20", "mrr@10"):

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from recsys.evaluation import significance
-from recsys.evaluation.significance import bootstrap_interval, compare_with_baseline, holm, p_text, signed_rank_p, stars
+from recsys.evaluation.significance import (
+    bootstrap_means,
+    compare_with_baseline,
+    holm,
+    interval,
+    p_text,
+    signed_rank_p,
+    stars,
+)
 
 
 def test_signed_rank_by_hand() -> None:
@@ -50,14 +58,14 @@ def test_interval_equals_a_loop_over_resamples(monkeypatch: pytest.MonkeyPatch) 
     means = np.array([values[users].mean(axis=0) for users in drawn])
     for cells in (significance._CELLS, 100):  # at once, and by blocks that do not divide the resamples
         monkeypatch.setattr(significance, "_CELLS", cells)
-        low, high = bootstrap_interval(values, seed=5)
+        low, high = interval(bootstrap_means(values, seed=5))
         np.testing.assert_allclose(low, np.quantile(means, 0.025, axis=0))
         np.testing.assert_allclose(high, np.quantile(means, 0.975, axis=0))
 
 
 def test_interval_covers_the_true_mean_about_19_times_in_20() -> None:
     samples = np.random.default_rng(0).exponential(size=(80, 400))  # 400 samples of 80 users, of mean 1
-    low, high = bootstrap_interval(samples)
+    low, high = interval(bootstrap_means(samples))
     assert 0.90 < np.mean((low <= 1) & (high >= 1)) < 0.97
 
 

@@ -1,0 +1,242 @@
+"""How a network is fitted: once with validation, which chooses the epochs, and once more on all that comes before test.
+
+Both may be killed at any time: `fit` and `refit` on the same folder then go on where they were.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+
+from recsys.errors import UserError
+from recsys.files import replacing
+from recsys.loading.datamodule import GraphDataModule
+from recsys.models.lightning_module import LinkPredictionModule
+
+LAST, REFIT = "last.ckpt", "refit.ckpt"
+CHOICE = "choice.json"
+
+# Callbacks that watch a training with validation or choose from it; a refit has nothing for them to see.
+WATCHING = (Checkpoint, EarlyStopping, LearningRateMonitor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What validation has chosen; `choice.json` beside the checkpoints, written when the training has ended.
+
+    Attributes:
+        checkpoint: path of the best epoch's checkpoint, seen from the file's folder; None where no callback keeps one,
+            and so the last epoch's weights count.
+        epochs: trained until then, that epoch included.
+        rates: learning rates of each of these epochs, one for each group of parameters.
+        max_epochs: the most epochs that the training was allowed; one that is allowed more goes on.
+    """
+
+    checkpoint: str | None
+    epochs: int
+    rates: list[list[float]]
+    max_epochs: int | None
+
+    def write(self, folder: Path) -> None:
+        """Write it into `folder`."""
+        with replacing(folder / CHOICE) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """The choice in `folder`; None before the training has ended."""
+        path = folder / CHOICE
+        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+class RecordedRates(Callback):
+    """Keeps the learning rates of each epoch, over all sittings of a resumed training.
+
+    Attributes:
+        rates: of each epoch so far, one for each group of parameters.
+    """
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Record the rates that the epoch begins with."""
+        self.rates = [*self.rates[: trainer.current_epoch], [group["lr"] for group in _groups(trainer)]]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rates, for a checkpoint."""
+        return {"rates": self.rates}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.rates = state_dict["rates"]
+
+
+class ReplayedRates(Callback):
+    """Gives each epoch the learning rates that it had in another training.
+
+    Args:
+        rates: of each epoch, one for each group of parameters.
+    """
+
+    def __init__(self, rates: Sequence[Sequence[float]]) -> None:
+        self._rates = rates
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Set the rates of the epoch that begins."""
+        for group, rate in zip(_groups(trainer), self._rates[trainer.current_epoch], strict=True):
+            group["lr"] = rate
+
+
+def fit(
+    make_trainer: Callable[..., lightning.Trainer],
+    callbacks: Iterable[Callback],
+    module: LinkPredictionModule,
+    data: GraphDataModule,
+    *,
+    folder: Path,
+    ckpt: str | None,
+    **options: Any,
+) -> Choice:
+    """Train with validation; `module` ends with the weights of its best epoch.
+
+    Args:
+        make_trainer: builds the trainer.
+        callbacks: of the training.
+        module: to train.
+        data: its batches.
+        folder: where checkpoints go.
+        ckpt: a checkpoint to go on from; one of another folder asks for this folder's own last one, if there is any.
+            None begins anew.
+        options: further ones of the trainer.
+
+    Returns:
+        What validation has chosen.
+
+    Raises:
+        UserError: if the training was interrupted.
+    """
+    recorded, callbacks = RecordedRates(), list(callbacks)
+    trainer = make_trainer(callbacks=[*callbacks, recorded], **options)
+    choice = None if ckpt is None else Choice.read(folder)
+    if choice is None or choice.max_epochs != trainer.max_epochs:
+        for stale in (CHOICE, REFIT):
+            (folder / stale).unlink(missing_ok=True)
+        _train(trainer, module, data, None if ckpt is None else _point_to_resume_from(folder, Path(ckpt)))
+        choice = _choice(trainer, callbacks, recorded, folder)
+        if choice.checkpoint is not None:
+            choice.write(folder)
+    if choice.checkpoint is not None:
+        _load_weights(module, folder / choice.checkpoint)
+    return choice
+
+
+def refit(
+    make_trainer: Callable[..., lightning.Trainer],
+    callbacks: Iterable[Callback],
+    module: LinkPredictionModule,
+    data: GraphDataModule,
+    choice: Choice,
+    *,
+    folder: Path,
+) -> Path | None:
+    """Train for as many epochs as validation has chosen, without any validation.
+
+    The recipe is fixed: every epoch has the learning rates that it had in the training that validation has watched, no
+    scheduler reacts to anything, and the weights after the last epoch count. An epoch has as many steps as `data` gives
+    it, so more of them where the training part is longer.
+
+    Args:
+        make_trainer: builds the trainer.
+        callbacks: of the first training, as they were before it; those that only watch are left out.
+        module: to train, with fresh weights and without a scheduler.
+        data: its batches.
+        choice: of `fit`.
+        folder: where `refit.ckpt` is written after each epoch; one that is there is gone on from.
+
+    Returns:
+        The checkpoint of the last epoch; None where the trainer keeps none.
+
+    Raises:
+        UserError: if the training was interrupted.
+    """
+    kept = ModelCheckpoint(dirpath=folder, filename=Path(REFIT).stem, enable_version_counter=False)
+    trainer = make_trainer(
+        callbacks=[*(one for one in callbacks if not isinstance(one, WATCHING)), ReplayedRates(choice.rates), kept],
+        logger=False,
+        max_epochs=choice.epochs,
+        limit_val_batches=0,
+    )
+    checkpoint = folder / REFIT
+    _train(trainer, module, data, checkpoint if checkpoint.is_file() else None)
+    if not checkpoint.is_file():
+        return None
+    _load_weights(
+        module, checkpoint
+    )  # where a callback averages weights, the checkpoint surely holds the averaged ones
+    return checkpoint
+
+
+def fresh(callbacks: Iterable[Callback], folder: Path | None = None) -> list[Callback]:
+    """Copies of callbacks that no trainer has had yet, for a training of their own.
+
+    Args:
+        callbacks: to copy.
+        folder: where their checkpoints go; None leaves that as it is.
+    """
+    copies = [deepcopy(callback) for callback in callbacks]
+    for copy in copies:
+        if folder is not None and isinstance(copy, ModelCheckpoint):
+            copy.dirpath = str(folder)
+    return copies
+
+
+def last_checkpoint(run_dir: Path) -> Path | None:
+    """The checkpoint from which a run that was killed goes on; None if it has none yet."""
+    found = [*run_dir.glob(f"checkpoints/{LAST}"), *run_dir.glob(f"checkpoints/*/{LAST}")]
+    return found[0] if found else None
+
+
+def best_checkpoint(callbacks: Iterable[Callback]) -> Path | None:
+    """The checkpoint of the best epoch, if one of the callbacks keeps it and there was an epoch."""
+    kept = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint) and callback.monitor]
+    return Path(kept[0].best_model_path) if kept and kept[0].best_model_path else None
+
+
+def _choice(trainer: lightning.Trainer, callbacks: Iterable[Callback], recorded: RecordedRates, folder: Path) -> Choice:
+    best = best_checkpoint(callbacks)
+    if best is None:
+        epochs, name = trainer.current_epoch, None
+    else:
+        epochs = int(torch.load(best, map_location="cpu", weights_only=True)["epoch"]) + 1
+        name = os.path.relpath(best, folder)
+    return Choice(checkpoint=name, epochs=epochs, rates=recorded.rates[:epochs], max_epochs=trainer.max_epochs)
+
+
+def _point_to_resume_from(folder: Path, ckpt: Path) -> Path | None:
+    if ckpt.resolve().parent == folder.resolve() and ckpt.name != REFIT:
+        return ckpt
+    return folder / LAST if (folder / LAST).is_file() else None
+
+
+def _train(trainer: lightning.Trainer, module: LinkPredictionModule, data: GraphDataModule, ckpt: Path | None) -> None:
+    # weights_only: nothing in a checkpoint may run code.
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt, weights_only=True)
+    if trainer.interrupted:
+        raise UserError("training was interrupted; resume it with ckpt=PATH of the run's checkpoints/last.ckpt.")
+
+
+def _load_weights(module: LinkPredictionModule, checkpoint: Path) -> None:
+    module.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+    module.scorer.reset()
+
+
+def _groups(trainer: lightning.Trainer) -> list[dict[str, Any]]:
+    return [group for optimizer in trainer.optimizers for group in optimizer.param_groups]

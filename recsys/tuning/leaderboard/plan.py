@@ -1,0 +1,242 @@
+"""What a leaderboard is made of: a YAML file of data sets and models, and the sweep that each pair of them takes."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from recsys.errors import UserError
+
+METRIC = "ndcg@10"  # what models are tuned, ranked and compared by
+FINAL, ERROR = "final.json", "error.txt"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """A data set.
+
+    Attributes:
+        name: in the tables.
+        overrides: of `train.py`, such as `data=tables` and `data.path=DIR`.
+        folder: what must exist for the set to take part; None for one that is generated or downloaded.
+        origins: rolling origins, see `evaluation.origins`.
+        n_trials: the most trials of any model on it; None for as many as the model has.
+        seeds: likewise the most seeds.
+    """
+
+    name: str
+    overrides: tuple[str, ...] = ()
+    folder: str | None = None
+    origins: int = 1
+    n_trials: int | None = None
+    seeds: int | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """Why the set does not take part; None if it does."""
+        if self.folder is None or Path(self.folder).expanduser().exists():
+            return None
+        return f"{self.name} is left out: there is no folder {self.folder}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model.
+
+    Attributes:
+        name: in the tables.
+        overrides: of `train.py`, such as `model=ease`.
+        sweep: the search, a file in `sweeps/`; None for a model without hyperparameters.
+        n_trials: trials of the search; 0 tests the model as it is.
+        seeds: with which the best configuration is tested.
+        peer: whether it is one of those that a new model must beat.
+        control: whether other models that are no peers are compared with it too.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    sweep: str | None = None
+    n_trials: int
+    seeds: int
+    peer: bool = False
+    control: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A model on a data set: one sweep.
+
+    Attributes:
+        data, model: as above.
+        folder: of the sweep; its name says what was asked, so that another question begins another sweep.
+    """
+
+    data: DataSet
+    model: Model
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The data set and the model."""
+        return f"{self.data.name}/{self.model.name}"
+
+    @property
+    def n_trials(self) -> int:
+        """Trials of the search."""
+        asked = 0 if self.model.sweep is None else self.model.n_trials
+        return asked if self.data.n_trials is None else min(asked, self.data.n_trials)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds of the test."""
+        return self.model.seeds if self.data.seeds is None else min(self.model.seeds, self.data.seeds)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the model has been tuned and tested."""
+        return (self.folder / FINAL).is_file()
+
+    @property
+    def error(self) -> str | None:
+        """Why the last attempt failed; None if it did not."""
+        path = self.folder / ERROR
+        return path.read_text(encoding="utf-8").strip() if path.is_file() and not self.is_finished else None
+
+    @property
+    def overrides(self) -> list[str]:
+        """What every run of the entry is given."""
+        own = [f"name={self.data.name}_{self.model.name}", f"evaluation.origins={self.data.origins}"]
+        return [*self.data.overrides, *self.model.overrides, *own]
+
+    def arguments(self, threads: int) -> list[str]:
+        """Arguments of `train.py` that run the entry, or go on with it."""
+        return [
+            "-m",
+            f"sweeps={self.model.sweep or 'grid'}",
+            *self.overrides,
+            f"sweeps.name={self.data.name}-{self.model.name}",
+            f'sweeps.folder="{self.folder}"',
+            f'sweeps.best_dir="{self.folder}"',
+            f"sweeps.n_trials={self.n_trials}",
+            f"sweeps.final_seeds={self.seeds}",
+            f"sweeps.threads={threads}",
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A leaderboard.
+
+    Attributes:
+        out: where sweeps and tables go.
+        data: the data sets that are there.
+        left_out: a sentence on each that is not.
+        models: the models.
+        entries: every model on every data set.
+    """
+
+    out: Path
+    data: tuple[DataSet, ...]
+    left_out: tuple[str, ...]
+    models: tuple[Model, ...]
+    entries: tuple[Entry, ...]
+
+
+def read_plan(path: Path, sweeps: Path, data: Iterable[str] = (), models: Iterable[str] = ()) -> Plan:
+    """Read a leaderboard's file.
+
+    Args:
+        path: of the YAML file; `benchmarks/leaderboard.yaml` documents it.
+        sweeps: the folder with the searches.
+        data: names of the data sets to take; none for all.
+        models: likewise.
+
+    Raises:
+        UserError: if the file cannot be read or says something that it should not.
+    """
+    try:
+        content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = (str(error).splitlines() or ["it is empty"])[0]
+        raise UserError(f"{path} cannot be read as a leaderboard: {reason}.") from error
+    _require(path, "", content, {"out", "n_trials", "seeds", "data", "models"})
+    defaults = {key: content[key] for key in ("n_trials", "seeds") if key in content}
+    sets = [_made(DataSet, path, f"data.{name}", {"name": name, **(of or {})}) for name, of in content["data"].items()]
+    all_models = [
+        _made(Model, path, f"models.{name}", {"name": name, **defaults, **(of or {})})
+        for name, of in content["models"].items()
+    ]
+    chosen_sets = _chosen(path, "data", sets, data)
+    chosen_models = _chosen(path, "models", all_models, models)
+    if sum(model.control for model in chosen_models) > 1:
+        raise UserError(f"{path}: only one of models can be the control.")
+    there = tuple(one for one in chosen_sets if one.missing is None)
+    out = Path(content["out"])
+    return Plan(
+        out=out,
+        data=there,
+        left_out=tuple(one.missing for one in chosen_sets if one.missing is not None),
+        models=tuple(chosen_models),
+        entries=tuple(_entry(one, model, out, sweeps) for one in there for model in chosen_models),
+    )
+
+
+def _entry(data: DataSet, model: Model, out: Path, sweeps: Path) -> Entry:
+    """The entry of a model on a data set, in the folder that its settings and its search name."""
+    plain = Entry(data=data, model=model, folder=out)
+    search = sweeps / f"{model.sweep}.yaml"
+    asked = {
+        "overrides": plain.overrides,
+        "search": search.read_text(encoding="utf-8") if plain.n_trials and search.is_file() else None,
+        "n_trials": plain.n_trials,
+        "seeds": plain.seeds,
+    }
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]
+    return Entry(data=data, model=model, folder=out / "entries" / data.name / model.name / digest)
+
+
+def _made(kind: type[T], path: Path, where: str, content: Mapping[str, Any]) -> T:
+    """A data set or a model of what the file says of it."""
+    _require(path, where, content, {field.name for field in fields(kind)})  # type: ignore[arg-type]
+    given = content.get("overrides", [])
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise UserError(f"{path}: {where}.overrides must be a list, such as [model=ease].")
+    for name, least in (("n_trials", 0), ("seeds", 1), ("origins", 1)):
+        value = content.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise UserError(f"{path}: {where}.{name} is {value!r}: it must be a whole number of at least {least}.")
+    try:
+        return kind(**{**content, "overrides": tuple(content.get("overrides", ()))})
+    except TypeError as error:
+        raise UserError(f"{path}: {where} is incomplete: {error}.") from error
+
+
+def _require(path: Path, where: str, content: Any, known: set[str]) -> None:
+    """Refuse what is no mapping, or has keys that mean nothing or, at the top, lacks some."""
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: {where or 'the file'} must be a mapping with {', '.join(sorted(known))}.")
+    if unknown := sorted(set(map(str, content)) - known):
+        raise UserError(
+            f"{path}: {where or 'the file'} has {unknown[0]!r}, which is none of {', '.join(sorted(known))}."
+        )
+    if not where:
+        for key in ("out", "data", "models"):
+            if not content.get(key) or (key != "out" and not isinstance(content[key], Mapping)):
+                raise UserError(f"{path} has no {key}.")
+
+
+def _chosen(path: Path, what: str, named: list[T], names: Iterable[str]) -> list[T]:
+    """Those that were asked for by name, in the file's order."""
+    wanted = list(names)
+    known = [getattr(one, "name") for one in named]  # noqa: B009 - both kinds have one
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"{path}: {what} has no {name!r}; it has {', '.join(known)}.")
+    return [one for one, name in zip(named, known, strict=True) if not wanted or name in wanted]

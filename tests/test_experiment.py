@@ -1,0 +1,129 @@
+"""A whole run in this process: what a refitted network may know, and rolling origins."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+import train
+from recsys.errors import UserError
+from recsys.experiment import Experiment
+from recsys.serving.bundle import load_bundle
+from recsys.sources.base import Tables
+from tests.conftest import ROOT
+from tests.factories import tiny_log, tiny_tables, with_future_changed
+
+SIZE = {"num_users": 14, "num_contents": 20, "num_events": 300}
+OPTIONS = (
+    *("name=tiny", "trainer.max_epochs=2", "+trainer.enable_progress_bar=false", "~callbacks.progress"),
+    *("model.hidden=8", "loader.snapshots=2", "negatives.count=2"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    train.register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield
+    GlobalHydra.instance().clear()
+
+
+@dataclass
+class Given:
+    """Tables as a source."""
+
+    tables: Tables
+
+    def load(self) -> Tables:
+        return self.tables
+
+
+def experiment(run_dir: Path, tables: Tables, *options: str) -> Experiment:
+    given = {option.partition("=")[0] for option in options}
+    usual = [option for option in OPTIONS if option.partition("=")[0] not in given]
+    made: Experiment = train.experiment(compose("train", [*usual, f"run_dir={run_dir}", *options]))
+    return replace(made, source=Given(tables))
+
+
+def run(run_dir: Path, tables: Tables, *options: str) -> dict[str, Any]:
+    experiment(run_dir, tables, *options).run()
+    content: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize("change", [0, 1])
+def test_nothing_at_or_after_t_test_reaches_a_refitted_network(tmp_path: Path, change: int) -> None:
+    plain = tiny_log(**SIZE).boundaries
+    fixed = f"data.boundaries=[{plain.t_val},{plain.t_test}]"
+    tables = tiny_tables(**SIZE)
+    changed = with_future_changed(tables, plain.t_test, np.random.default_rng(change))
+    changed.interactions.loc[len(changed.interactions)] = tables.interactions.nlargest(1, "timestamp").iloc[0]
+    metrics = [run(tmp_path / name, given, fixed) for name, given in (("plain", tables), ("changed", changed))]
+    assert metrics[0]["test"] != metrics[1]["test"], "the change was none"
+    for part in ("validation", "threshold", "refit"):
+        assert metrics[0][part] == metrics[1][part], part
+    bundles = [load_bundle(tmp_path / name / "bundle") for name in ("plain", "changed")]
+    weights = [(tmp_path / name / "bundle" / "model.safetensors").read_bytes() for name in ("plain", "changed")]
+    assert weights[0] == weights[1]
+    left, right = bundles
+    assert left.log.boundaries.t_val == left.log.boundaries.t_test == plain.t_test
+    users = np.arange(left.log.users.count_before(plain.t_test))
+    contents = np.arange(left.log.contents.count_before(plain.t_test))
+    scores = [bundle.scorer.score(users, contents, plain.t_test).numpy().tobytes() for bundle in (left, right)]
+    assert scores[0] == scores[1]
+
+
+def test_a_refit_learns_from_validation(tmp_path: Path) -> None:
+    tables = tiny_tables(**SIZE)
+    with_it, without = (run(tmp_path / name, tables, f"refit={name}") for name in ("true", "false"))
+    assert with_it["validation"] == without["validation"]
+    assert with_it["test"] != without["test"]
+    assert "refit" not in without
+    assert load_bundle(tmp_path / "false" / "bundle").log.boundaries == tiny_log(**SIZE).boundaries
+
+
+def test_each_origin_is_a_run_on_the_log_until_then(tmp_path: Path) -> None:
+    tables = tiny_tables(**SIZE)
+    whole = run(tmp_path / "whole", tables, "evaluation.origins=3")
+    trial = run(tmp_path / "trial", tables, "evaluation.origins=3", "evaluation.test=false")
+    assert "test" not in trial
+    assert trial["validation"] == whole["origins"][0]["validation"], "a trial sees the first origin only"
+    assert trial["boundaries"] == whole["origins"][0]["boundaries"]
+
+    times = np.sort(tables.interactions.drop_duplicates(["user_id", "content_id", "type"])["timestamp"].to_numpy())
+    early = tables.interactions[tables.interactions["timestamp"] < times[int(0.8 * len(times))]]
+    alone = run(tmp_path / "alone", replace(tables, interactions=early.reset_index(drop=True)))
+    of_first = whole["origins"][0]
+    for part in ("validation", "test", "threshold", "refit", "boundaries"):
+        assert alone[part] == of_first[part], part
+    assert whole["origins"][2]["test"] == run(tmp_path / "last", tables)["test"]
+
+    per_user = pd.read_parquet(tmp_path / "whole" / "per_user.parquet")
+    assert per_user.groupby(["origin", "split"]).ngroups == 6
+    test = per_user[per_user["split"] == "test"]
+    assert whole["test"]["all"]["users"] == len(test)
+    assert whole["test"]["all"]["ndcg@10"] == pytest.approx(test["ndcg@10"].mean())
+    of_origins = test.groupby("origin")["ndcg@10"].mean()
+    assert [one["test"]["all"]["ndcg@10"] for one in whole["origins"]] == pytest.approx(of_origins.tolist())
+    assert whole["mean"]["test"]["all"]["ndcg@10"] == pytest.approx(of_origins.mean())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("evaluation.origins=0",), "at least 1"),
+        (("evaluation.origins=11",), "evaluation.origins is 11"),
+        (("evaluation.origins=2", "data.boundaries=[2024-01-02,2024-01-03]"), "data.boundaries"),
+    ],
+    ids=["none", "too many", "fixed times"],
+)
+def test_origins_that_cannot_be(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        experiment(tmp_path, tiny_tables(**SIZE), *options).run()

@@ -1,0 +1,210 @@
+"""Training with validation, then again on everything before test: kills, averaged weights, learning rates."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from recsys.data.event_log import Boundaries, EventLog
+from recsys.data.interaction_index import InteractionIndex
+from recsys.data.ranking_task import RankingTask
+from recsys.graph.temporal_graph import TemporalGraph
+from recsys.loading.datamodule import GraphDataModule
+from recsys.loading.negatives import Uniform
+from recsys.loading.snapshot_loader import SnapshotLoader
+from recsys.models.graph_scorer import GraphScorer
+from recsys.models.lightning_module import LinkPredictionModule
+from recsys.models.objectives import BCE
+from recsys.training import CHOICE, LAST, REFIT, Choice, fit, fresh, last_checkpoint, refit
+from tests.models.helpers import graph_of, make_network, same_bits, small_graph, small_log
+
+EPOCHS = 4
+Weights = dict[str, torch.Tensor]
+
+
+class KilledError(Exception):
+    """Ends a training as a kill would, but for the process."""
+
+
+class Kill(Callback):
+    """Raises when an epoch is about to begin; epochs are counted from 0."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise KilledError
+
+
+def trainer(**options: object) -> lightning.Trainer:
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    return lightning.Trainer(**{"accelerator": "cpu", "max_epochs": EPOCHS, "logger": False, **quiet, **options})  # type: ignore[arg-type]
+
+
+def callbacks(folder: Path) -> list[Callback]:
+    watched = {"monitor": "val/ndcg@10", "mode": "max"}
+    return [
+        ModelCheckpoint(folder, "best", enable_version_counter=False, **watched),
+        ModelCheckpoint(folder, "last", enable_version_counter=False),
+        EarlyStopping(patience=2, **watched),
+        EMAWeightAveraging(decay=0.5),
+    ]
+
+
+def module(graph: TemporalGraph, *, plateau: bool = True) -> LinkPredictionModule:
+    network = make_network("hetero_sage", graph)
+    return LinkPredictionModule(
+        network=network,
+        scorer=GraphScorer(network, graph),
+        objective=BCE(),
+        optimizer=partial(torch.optim.Adam, lr=0.05),
+        # A threshold that nothing reaches lowers the rate after every epoch but the first.
+        scheduler=partial(ReduceLROnPlateau, mode="max", factor=0.5, patience=0, threshold=10.0) if plateau else None,
+    )
+
+
+def batches(log: EventLog) -> GraphDataModule:
+    index = InteractionIndex(log)
+    tasks = {split: RankingTask.build(small_log(), index, split, 5) for split in ("validation", "test")}
+    loader = partial(SnapshotLoader, snapshots=3)
+    return GraphDataModule(
+        log=log, graph=graph_of(log), index=index, loader=loader, negatives=Uniform(count=3), seed=5, **tasks
+    )
+
+
+def fitted(folder: Path, ckpt: str | None = None, watchers: Sequence[Callback] = ()) -> tuple[Weights, Choice]:
+    own = module(small_graph())
+    choice = fit(trainer, [*callbacks(folder), *watchers], own, batches(small_log()), folder=folder, ckpt=ckpt)
+    return own.network.state_dict(), choice
+
+
+def refitted(folder: Path, choice: Choice, watchers: Sequence[Callback] = (), *, averaged: bool = True) -> Weights:
+    log = small_log().with_validation_in_training()
+    own = module(graph_of(log), plateau=False)
+    given = [one for one in callbacks(folder) if averaged or not isinstance(one, EMAWeightAveraging)]
+    refit(trainer, [*given, *watchers], own, batches(log), choice, folder=folder)
+    return own.network.state_dict()
+
+
+def same_weights(left: Weights, right: Weights) -> bool:
+    return left.keys() == right.keys() and all(same_bits(left[name], right[name]) for name in left)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Weights, Choice, Weights]:
+    """Both trainings without any kill."""
+    folder = tmp_path_factory.mktemp("whole")
+    weights, choice = fitted(folder)
+    return weights, choice, refitted(folder, choice)
+
+
+def test_the_choice_is_that_of_validation(whole: tuple[Weights, Choice, Weights], tmp_path: Path) -> None:
+    weights, choice = fitted(tmp_path)
+    assert choice == whole[1] == Choice.read(tmp_path)
+    best = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert choice.epochs == best["epoch"] + 1
+    assert same_weights(
+        weights, {n.removeprefix("network."): w for n, w in best["state_dict"].items() if "network." in n}
+    )
+    assert choice.rates == [[0.05], [0.05], [0.025], [0.0125]][: choice.epochs]
+
+
+@pytest.mark.parametrize("epoch", range(1, EPOCHS))
+def test_a_first_training_goes_on_after_a_kill(
+    whole: tuple[Weights, Choice, Weights], tmp_path: Path, epoch: int
+) -> None:
+    try:
+        fitted(tmp_path, watchers=[Kill(epoch)])
+    except KilledError:
+        assert last_checkpoint(tmp_path.parent) is None
+    weights, choice = fitted(tmp_path, ckpt=str(tmp_path / LAST))
+    assert choice == whole[1]
+    assert same_weights(weights, whole[0])
+
+
+def test_a_training_that_was_stopped_early_is_not_begun_again(tmp_path: Path) -> None:
+    """Early stopping is not in force right after a checkpoint was loaded: one more epoch could change the choice."""
+    weights, choice = fitted(tmp_path)
+    (tmp_path / REFIT).write_text("a refit has begun")
+    again, same = fitted(tmp_path, ckpt=str(tmp_path / LAST), watchers=[Kill(epoch) for epoch in range(EPOCHS)])
+    assert same == choice
+    assert same_weights(weights, again)
+    assert (tmp_path / REFIT).is_file()
+
+
+def test_more_epochs_than_before_go_on(tmp_path: Path) -> None:
+    _, choice = fitted(tmp_path)
+    (tmp_path / CHOICE).write_text(
+        (tmp_path / CHOICE).read_text().replace(f'"max_epochs": {EPOCHS}', '"max_epochs": 1')
+    )
+    (tmp_path / REFIT).write_text("of the shorter training")
+    assert fitted(tmp_path, ckpt=str(tmp_path / LAST))[1] == choice
+    assert not (tmp_path / REFIT).exists()
+
+
+def test_a_new_training_forgets_the_one_before(tmp_path: Path) -> None:
+    for name in (CHOICE, REFIT):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(KilledError):
+        fitted(tmp_path, watchers=[Kill(1)])
+    assert not any((tmp_path / name).exists() for name in (CHOICE, REFIT))
+
+
+def test_a_refit_goes_on_after_a_kill(whole: tuple[Weights, Choice, Weights], tmp_path: Path) -> None:
+    choice = Choice(checkpoint="best.ckpt", epochs=3, rates=[[0.05], [0.05], [0.025]], max_epochs=EPOCHS)
+    straight = refitted(tmp_path / "straight", choice)
+    assert not same_weights(straight, whole[0])
+    for epoch in (1, 2):
+        folder = tmp_path / str(epoch)
+        with pytest.raises(KilledError):
+            refitted(folder, choice, watchers=[Kill(epoch)])
+        assert same_weights(refitted(folder, choice), straight), epoch
+    assert same_weights(refitted(tmp_path / "straight", choice), straight), "a refit that had ended gives its weights"
+
+
+@pytest.mark.parametrize("averaged", [False, True], ids=["plain", "averaged"])
+def test_a_refit_by_hand(tmp_path: Path, averaged: bool) -> None:
+    """The same epochs on the log whose training part ends at T_test, with the rates as recorded: the same bits."""
+    rates = [0.05, 0.02, 0.01]
+    choice = Choice(checkpoint="best.ckpt", epochs=3, rates=[[rate] for rate in rates], max_epochs=EPOCHS)
+    log = small_log()
+    shifted = replace(log, boundaries=Boundaries(log.boundaries.t_test, log.boundaries.t_test, log.boundaries.end))
+    graph = graph_of(shifted)
+    loader = SnapshotLoader(
+        log=shifted, graph=graph, index=InteractionIndex(shifted), negatives=Uniform(count=3), seed=5, snapshots=3
+    )
+    own = module(graph, plateau=False)
+    network, optimizer, average = own.network, own.configure_optimizers(), None
+    for epoch, rate in enumerate(rates):
+        optimizer.param_groups[0]["lr"] = rate
+        for number, batch in enumerate(loader.batches(epoch)):
+            torch.manual_seed(int(np.random.SeedSequence([0, epoch, number]).generate_state(1)[0]))
+            network.train()
+            vectors = network.encode(batch.graph)
+            loss = BCE()(network.link_logits(vectors, batch.user, batch.content), batch.label, batch.log_q)
+            moods = network.mood_link_logits(vectors, batch.mood, batch.mood_content)
+            loss = loss + 0.2 * BCE()(moods, batch.mood_label, batch.mood_log_q)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            now = {name: value.clone() for name, value in network.state_dict().items()}
+            average = now if average is None else {n: 0.5 * average[n] + 0.5 * now[n] for n in now}
+    assert len(loader) * len(rates) >= 6
+    found = refitted(tmp_path, choice, averaged=averaged)
+    assert same_weights(found, average if averaged else now)
+
+
+def test_copies_of_callbacks_share_nothing(tmp_path: Path) -> None:
+    own = callbacks(tmp_path)
+    copies = fresh(own, tmp_path / "other")
+    assert [type(copy) for copy in copies] == [type(one) for one in own]
+    assert {copy.dirpath for copy in copies if isinstance(copy, ModelCheckpoint)} == {str(tmp_path / "other")}
+    assert own[0].dirpath == str(tmp_path)

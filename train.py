@@ -75,6 +75,7 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "scheduler": config["scheduler"],
         "mood_weight": config["mood_weight"],
         "averaging": config["averaging"],
+        "equal_users": config["equal_users"],
         "trainer": config["trainer"],
         "callbacks": config["callbacks"] or {},
         "loggers": config["logger"] or {},

@@ -157,6 +157,7 @@ class Experiment:
         model: a network class that awaits the graph's schema, or a classical peer that awaits the log.
         objective, optimizer, scheduler, mood_weight: how a network is trained.
         averaging: decay of the moving average of the weights that is evaluated and kept; None for no average.
+        equal_users: whether every user counts alike in the loss, whatever the number of its pairs.
         trainer, callbacks, loggers: Lightning's.
         monitor: the validation metric that everything is chosen by.
         refit: whether a network is trained again on everything before test, once validation has chosen the epochs.
@@ -183,6 +184,7 @@ class Experiment:
     scheduler: Callable[..., torch.optim.lr_scheduler.ReduceLROnPlateau] | None
     mood_weight: float
     averaging: float | None
+    equal_users: bool
     trainer: Callable[..., lightning.Trainer]
     callbacks: Mapping[str, Callback]
     loggers: Mapping[str, Logger]
@@ -304,7 +306,7 @@ class Experiment:
             calibration = module.averaged.calibration.clone()
             del module, graph, encoders, fitted  # a second graph beside the first would double the peak of memory
             gc.collect()  # Lightning's trainer and module refer to each other
-            fitted = self._refit(log, choice, calibration, index, tasks, folder)
+            fitted = self._refit(log, choice, index, tasks, folder, calibration=calibration)
             clock.lap("refit")
         test = evaluate(fitted.scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
         references = {name: self._evaluate(peer, log, index, tasks) for name, peer in reference_scorers(log).items()}
@@ -344,10 +346,11 @@ class Experiment:
         self,
         log: EventLog,
         choice: Choice,
-        calibration: Tensor,
         index: InteractionIndex,
         tasks: Mapping[Split, RankingTask],
         folder: Path,
+        *,
+        calibration: Tensor,
     ) -> Fitted:
         """A network trained from scratch on everything before test, for the epochs that validation has chosen.
 
@@ -382,6 +385,7 @@ class Experiment:
             monitor=self.monitor,
             seed=self.seed,
             averaging=self.averaging,
+            equal_users=self.equal_users,
         )
         data = GraphDataModule(
             log=graph.log,

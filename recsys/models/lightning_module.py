@@ -51,6 +51,8 @@ class LinkPredictionModule(LightningModule):
         seed: seeds dropout.
         averaging: decay of the moving average of the weights, in [0, 1): the scorer's network gets the average after
             every step. None trains the scorer's network itself.
+        equal_users: whether all seeds of a user at one time count together as one, so that every user counts alike, as
+            in the metrics; else every seed does.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class LinkPredictionModule(LightningModule):
         monitor: str = "val/ndcg@10",
         seed: int = 0,
         averaging: float | None = None,
+        equal_users: bool = True,
     ) -> None:
         super().__init__()
         if averaging is not None and not 0 <= averaging < 1:
@@ -75,6 +78,7 @@ class LinkPredictionModule(LightningModule):
         self.averaged = scorer.network  # what is evaluated and kept
         self.num_averaged: Tensor
         self.averaging = averaging
+        self.equal_users = equal_users
         self.register_buffer("num_averaged", torch.zeros((), dtype=torch.int64))
         self.objective = objective
         self.mood_weight = mood_weight
@@ -90,11 +94,12 @@ class LinkPredictionModule(LightningModule):
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1)[0]))
         vectors = self.network.encode(batch.graph)
         logits = self.network.link_logits(vectors, batch.user, batch.content, self._signals(batch))
-        loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep))
+        loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep), self._weight(batch))
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.user))
         if len(batch.mood) and self.mood_weight:
             logits = self.network.mood_link_logits(vectors, batch.mood, batch.mood_content)
-            mood_loss = self.objective(*_kept(logits, batch.mood_label, batch.mood_log_q, batch.keep))
+            kept = _kept(logits, batch.mood_label, batch.mood_log_q, batch.keep)
+            mood_loss = self.objective(*kept, torch.ones_like(batch.mood_label))
             self.log("train/mood_loss", mood_loss, on_step=False, on_epoch=True, batch_size=len(batch.mood))
             loss = loss + self.mood_weight * mood_loss
         if not torch.isfinite(loss):
@@ -174,6 +179,15 @@ class LinkPredictionModule(LightningModule):
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Does nothing at the time Lightning calls it; see `on_validation_epoch_end`."""
+
+    def _weight(self, batch: LinkBatch) -> Tensor:
+        """Weight of each seed, [B]: 1, or 1 / seeds of the same user at the same time."""
+        if not self.equal_users:
+            return torch.ones_like(batch.label)
+        asked = torch.stack([batch.graph[USER].n_id[batch.user], batch.time])
+        _, group, count = torch.unique(asked, dim=1, return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
+        weight: Tensor = 1 / count[group].to(batch.label.dtype)
+        return weight
 
     def _signals(self, batch: LinkBatch) -> Tensor | None:
         """What the network wants to know of paths between the seeds' ends, as of each seed's own time."""

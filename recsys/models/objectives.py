@@ -12,13 +12,14 @@ from recsys.errors import UserError
 class Objective(Protocol):
     """A loss over B positives with N negatives each."""
 
-    def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor, weight: Tensor) -> Tensor:
         """The loss, a scalar.
 
         Args:
             logits: column 0 is the positive, the others are its negatives, [B, 1 + N].
             label: soft label of each positive in [0, 1], [B].
             log_q: log probability that the negative sampler draws the content in this place, [B, 1 + N].
+            weight: how much each positive with its negatives counts, [B].
         """
         ...
 
@@ -31,10 +32,10 @@ class BCE:
     make the ranking sharper (one alone does not rank) without drowning the positives.
     """
 
-    def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor, weight: Tensor) -> Tensor:
         """See `Objective`."""
-        positive = F.binary_cross_entropy_with_logits(logits[:, 0], label)
-        return (positive + F.softplus(logits[:, 1:]).mean()) / 2
+        positive = F.binary_cross_entropy_with_logits(logits[:, 0], label, reduction="none")
+        return _weighted_mean((positive + F.softplus(logits[:, 1:]).mean(dim=1)) / 2, weight)
 
 
 class BPR:
@@ -43,9 +44,9 @@ class BPR:
     Positives count in proportion to their label, so that a like matters more than a view.
     """
 
-    def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor, weight: Tensor) -> Tensor:
         """See `Objective`."""
-        return _weighted_mean(F.softplus(logits[:, 1:] - logits[:, :1]).mean(dim=1), label)
+        return _weighted_mean(F.softplus(logits[:, 1:] - logits[:, :1]).mean(dim=1), label * weight)
 
 
 class SampledSoftmax:
@@ -66,12 +67,12 @@ class SampledSoftmax:
         self.temperature = temperature
         self.log_q_correction = log_q_correction
 
-    def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor, weight: Tensor) -> Tensor:
         """See `Objective`."""
         logits = logits / self.temperature
         if self.log_q_correction:
             logits = logits - log_q
-        return _weighted_mean(-logits.log_softmax(dim=1)[:, 0], label)
+        return _weighted_mean(-logits.log_softmax(dim=1)[:, 0], label * weight)
 
 
 def keep_hardest(logits: Tensor, log_q: Tensor, keep: int) -> tuple[Tensor, Tensor]:

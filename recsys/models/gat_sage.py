@@ -9,9 +9,9 @@ from recsys.graph.schema import EVENT_ATTRIBUTES, SIMILAR, USER, GraphSchema
 from recsys.models.edge_weights import COSINE, NONE, check_event_weights
 from recsys.models.heads import HadamardHead, MoodHead
 from recsys.models.layers import GraphAttention, HeteroLayer, SageMean
-from recsys.models.network import EVENTS, PROPAGATE, EdgeGroup, Network, check_settings, edge_groups
+from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
 from recsys.models.node_embedding import NodeEmbedding, UserEmbedding
-from recsys.models.pair_readout import PairReadout
+from recsys.models.pair_readout import PROPAGATE, check_pair, pair_readout
 from recsys.models.popularity_gates import PopularityGates
 
 
@@ -38,7 +38,8 @@ class GatSage(Network):
         category_dim: width of each category's vector.
         similarity: whether messages pass along similarity edges.
         popularity_gates: whether logits also have what is popular, by gates (see `PopularityGates`).
-        pair: "propagate" if logits also have what paths between user and content say (see `PairReadout`), or "none".
+        pair: what logits also have of paths between user and content (see `PairReadout`): "propagate" for all signals,
+            "co_engagement" for the cosines of co-engagement only, "none" for nothing.
 
     Raises:
         UserError: for sizes that do not fit together, or unknown edge attributes or weights.
@@ -62,8 +63,9 @@ class GatSage(Network):
         popularity_gates: bool = True,
         pair: str = PROPAGATE,
     ) -> None:
-        check_settings(hidden=hidden, layers=layers, dropout=dropout, pair=pair, heads=heads)
+        check_settings(hidden=hidden, layers=layers, dropout=dropout, heads=heads)
         check_event_weights(edge_weights)
+        check_pair(pair)
         for attribute in edge_attributes:
             if attribute not in EVENT_ATTRIBUTES:
                 raise UserError(f"model.edge_attributes has {attribute!r}: choose among {', '.join(EVENT_ATTRIBUTES)}.")
@@ -98,7 +100,7 @@ class GatSage(Network):
             head=HadamardHead(hidden, head_hidden),
             mood_head=MoodHead(schema.num_moods, hidden, hidden) if schema.num_moods else None,
             gates=PopularityGates(schema, hidden=hidden, dropout=dropout) if popularity_gates else None,
-            pair=PairReadout(schema, hidden=hidden, dropout=dropout) if pair == PROPAGATE else None,
+            pair=pair_readout(pair, schema, hidden=hidden, dropout=dropout),
         )
         self.settings = {
             "hidden": hidden,

@@ -6,9 +6,9 @@ from recsys.graph.schema import SIMILAR, GraphSchema
 from recsys.models.edge_weights import COSINE, NONE, check_event_weights
 from recsys.models.heads import DotHead, MoodHead
 from recsys.models.layers import HeteroLayer, SageMean
-from recsys.models.network import EVENTS, PROPAGATE, EdgeGroup, Network, check_settings, edge_groups
+from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
 from recsys.models.node_embedding import NodeEmbedding
-from recsys.models.pair_readout import PairReadout
+from recsys.models.pair_readout import PROPAGATE, check_pair, pair_readout
 from recsys.models.popularity_gates import PopularityGates
 
 
@@ -29,7 +29,8 @@ class HeteroSage(Network):
         category_dim: width of each category's vector.
         similarity: whether messages pass along similarity edges.
         popularity_gates: whether logits also have what is popular, by gates (see `PopularityGates`).
-        pair: "propagate" if logits also have what paths between user and content say (see `PairReadout`), or "none".
+        pair: what logits also have of paths between user and content (see `PairReadout`): "propagate" for all signals,
+            "co_engagement" for the cosines of co-engagement only, "none" for nothing.
 
     Raises:
         UserError: for sizes that do not fit together or unknown edge weights.
@@ -51,8 +52,9 @@ class HeteroSage(Network):
         popularity_gates: bool = True,
         pair: str = PROPAGATE,
     ) -> None:
-        check_settings(hidden=hidden, layers=layers, dropout=dropout, pair=pair)
+        check_settings(hidden=hidden, layers=layers, dropout=dropout)
         check_event_weights(edge_weights)
+        check_pair(pair)
         groups = edge_groups(schema, event_attributes=edge_weights != NONE, similarity=similarity)
         weights = {EVENTS: edge_weights, SIMILAR: COSINE}
 
@@ -75,7 +77,7 @@ class HeteroSage(Network):
             head=DotHead(hidden),
             mood_head=MoodHead(schema.num_moods, hidden, head_hidden) if schema.num_moods else None,
             gates=PopularityGates(schema, hidden=hidden, dropout=dropout) if popularity_gates else None,
-            pair=PairReadout(schema, hidden=hidden, dropout=dropout) if pair == PROPAGATE else None,
+            pair=pair_readout(pair, schema, hidden=hidden, dropout=dropout),
         )
         self.settings = {
             "hidden": hidden,

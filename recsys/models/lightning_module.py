@@ -185,7 +185,7 @@ class LinkPredictionModule(LightningModule):
         if not self.equal_users:
             return torch.ones_like(batch.label)
         asked = torch.stack([batch.graph[USER].n_id[batch.user], batch.time])
-        _, group, count = torch.unique(asked, dim=1, return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
+        _, group, count = torch.unique(asked, dim=1, return_inverse=True, return_counts=True)
         weight: Tensor = 1 / count[group].to(batch.label.dtype)
         return weight
 

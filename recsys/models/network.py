@@ -19,8 +19,6 @@ from recsys.models.pair_readout import PairReadout
 from recsys.models.popularity_gates import PopularityGates
 
 EVENTS = "events"  # the group of all event types
-NONE, PROPAGATE = "none", "propagate"
-PAIRS = (NONE, PROPAGATE)
 
 
 @dataclass(frozen=True)
@@ -284,14 +282,12 @@ def _gathered(vectors: Tensor, rows: Tensor) -> Tensor:
     return vectors.index_select(0, rows.flatten()).view(*rows.shape, vectors.shape[1])
 
 
-def check_settings(*, hidden: int, layers: int, dropout: float, pair: str, heads: int = 1) -> None:
+def check_settings(*, hidden: int, layers: int, dropout: float, heads: int = 1) -> None:
     """Raise `UserError` for sizes that no network can have."""
     for name, value, least in (("hidden", hidden, 1), ("layers", layers, 0), ("heads", heads, 1)):
         if value < least:
             raise UserError(f"model.{name} is {value}: it must be at least {least}.")
     if hidden % heads:
         raise UserError(f"model.hidden is {hidden}: it must be a multiple of model.heads, {heads}.")
-    if pair not in PAIRS:
-        raise UserError(f"model.pair is {pair!r}: choose among {', '.join(PAIRS)}.")
     if not 0 <= dropout < 1:
         raise UserError(f"model.dropout is {dropout}: it must be at least 0 and below 1.")

@@ -1,12 +1,18 @@
 """How much each user goes by what paths say about a pair (see `PairPaths`); `network.py` adds it to a logit."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recsys.errors import UserError
 from recsys.graph.schema import USER, GraphSchema
 from recsys.models.feature_network import FeatureNetwork
 
+NONE, CO_ENGAGED, PROPAGATE = "none", "co_engagement", "propagate"
+PAIRS = (NONE, CO_ENGAGED, PROPAGATE)
+CO_ENGAGEMENT = ("target_cosine", "all_cosine")
 STEEP = 50.0  # log(1 + 50 s) tells small signals apart
 NUM_HIDDEN = 16
 
@@ -21,14 +27,16 @@ class PairReadout(nn.Module):
         schema: node features of the graph and the number of signals.
         hidden: width inside the gates' network.
         dropout: probability of dropping one of its hidden components.
+        only: names of the signals to use; None for all.
 
     Attributes:
         width: width of the gates of one user.
     """
 
-    def __init__(self, schema: GraphSchema, *, hidden: int, dropout: float) -> None:
+    def __init__(self, schema: GraphSchema, *, hidden: int, dropout: float, only: Sequence[str] | None = None) -> None:
         super().__init__()
-        self.width = 2 * len(schema.pair_signals)
+        self.columns = [i for i, name in enumerate(schema.pair_signals) if only is None or name in only]
+        self.width = 2 * len(self.columns)
         self.user_network = FeatureNetwork(schema, USER, outputs=self.width, hidden=hidden, dropout=dropout)
         self.inner = nn.Linear(self.width, NUM_HIDDEN)
         self.outer = nn.Linear(NUM_HIDDEN, 1, bias=False)
@@ -40,6 +48,20 @@ class PairReadout(nn.Module):
 
     def forward(self, gates: Tensor, signals: Tensor) -> Tensor:
         """Gates [..., width] and signals [..., N, num_signals] -> logits [..., N]."""
+        signals = signals[..., self.columns]
         both = torch.cat([signals, torch.log1p(STEEP * signals) / torch.log1p(signals.new_tensor(STEEP))], dim=-1)
         mixed = self.outer(self.inner(both).relu() - self.inner.bias.relu())[..., 0]
         return (both @ gates[..., None])[..., 0] + mixed  # type: ignore[no-any-return]
+
+
+def pair_readout(pair: str, schema: GraphSchema, *, hidden: int, dropout: float) -> PairReadout | None:
+    """The readout that `model.pair` asks for: of all signals, of those of co-engagement, or none."""
+    if pair == NONE:
+        return None
+    return PairReadout(schema, hidden=hidden, dropout=dropout, only=CO_ENGAGEMENT if pair == CO_ENGAGED else None)
+
+
+def check_pair(pair: str) -> None:
+    """Raise `UserError` for what is none of PAIRS."""
+    if pair not in PAIRS:
+        raise UserError(f"model.pair is {pair!r}: choose among {', '.join(PAIRS)}.")

@@ -16,7 +16,8 @@ from recsys.graph.settings import GraphSettings
 from tests.factories import tiny_log
 from tests.graph.logs import log_of, with_other_future
 
-LATE = [PATH_SIGNALS.index(name) for name in ("late_paths_of_late", "next", "next_after_last")]  # ages are in 4096 steps
+# Ages are told apart in steps.
+LATE = [PATH_SIGNALS.index(name) for name in ("late_paths_of_late", "next", "next_after_last")]
 GROUPS = ("creator", "tag", "mood", "category")
 
 

@@ -33,7 +33,9 @@ def make_scorer(name: str = "gat_sage", graph: TemporalGraph | None = None, **se
 @EVERY
 @PARTS
 def test_scores_are_the_networks_logits(name: str, parts: dict[str, Any]) -> None:
+    """Calibrated: scaled and shifted, which changes no order."""
     scorer = make_scorer(name, **parts)
+    scorer.network.calibration.copy_(torch.tensor([2.0, -0.5]))
     users, contents = np.array([4, 0, 2]), np.array([7, 1, 1, 3])
 
     scores = scorer.score(users, contents, T)
@@ -42,11 +44,11 @@ def test_scores_are_the_networks_logits(name: str, parts: dict[str, Any]) -> Non
     vectors = network.encode(small_graph().snapshot(T))
     said = signals(torch.from_numpy(users), torch.from_numpy(np.tile(contents, (3, 1))))
     expected = network.pair_logits(vectors[USER][users][:, None], vectors[CONTENT][contents], said)
-    torch.testing.assert_close(scores, expected.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(scores, 2 * expected.detach() - 0.5, atol=1e-5, rtol=1e-5)
     assert scores.dtype == torch.float32
     moods = scorer.score_moods(np.array([1, 0]), contents, T)
     expected = network.mood_logits(torch.tensor([[1], [0]]), vectors[CONTENT][contents])
-    torch.testing.assert_close(moods, expected.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(moods, 2 * expected.detach() - 0.5, atol=1e-5, rtol=1e-5)
 
 
 def test_is_a_mood_scorer_of_logits() -> None:

@@ -257,14 +257,6 @@ def test_paths_and_gates_come_back(gat: Made) -> None:
     assert not torch.allclose(loaded.scorer.score_moods(*asked), gat.scorer.score_moods(*asked), atol=0.01)
 
 
-def test_a_popularity_bundle_of_format_version_2_is_still_read(popular: Made, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(popular.folder, tmp_path / "copy"))
-    change_manifest(folder, lambda manifest: manifest.update(format_version=2, kind="popularity"))
-    loaded = load_bundle(folder)
-    t = popular.log.boundaries.t_test
-    assert torch.equal(all_scores(loaded.scorer, loaded.log, t), all_scores(popular.scorer, popular.log, t))
-
-
 def test_a_bundle_of_an_unknown_peer_is_one_sentence(popular: Made, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(popular.folder, tmp_path / "copy"))
     change_manifest(folder, lambda manifest: manifest.update(model="os.system"))

@@ -24,6 +24,12 @@ class InteractionIndex:
         seen: np.ndarray = (self._keys[place] == keys) & (self._first_time[place] < times)
         return seen
 
+    def first_times(self, users: np.ndarray, contents: np.ndarray) -> np.ndarray:
+        """Time of the first event of (user, content) pairs of the log, ns, int64; both broadcast to one shape."""
+        keys = np.asarray(users) * self._num_contents + np.asarray(contents)
+        times: np.ndarray = self._first_time[np.searchsorted(self._keys, keys)]
+        return times
+
     def history(self, users: np.ndarray, t: int) -> np.ndarray:
         """All (row in `users`, content) pairs met strictly before `t`, sorted by row then content; int64, [2, S]."""
         start = np.searchsorted(self._keys, users * self._num_contents)

@@ -24,13 +24,13 @@ class PairPaths:
     - all_paths: the same over all pairs; all_paths_of_late: with weight 0.9^j for the j-th last content c;
       late_paths_of_late: with both of v's pairs also weighted by half for every 5% of the log that they are old.
     - target_cosine and all_cosine: 1 / sqrt(d_c d_d), whatever d_v: the cosine of item-based nearest neighbours.
-    - next: 1 / gap for the contents d that v met up to `steps` contents after c, weighted like late pairs;
-      next_after_last: from the last content only.
+    - next: 1 / (gap sqrt(d_c d_d)) for the contents d that v met up to `steps` contents after c, weighted by
+      0.9^j and by how late v met c; next_after_last: from the last content only.
     - creator, tag, mood, category: cosine of the groups of the contents the user met last with the content's own
       groups, where the data has them.
 
-    A user's values of the first eight are divided by the largest over all contents it has not met. Contents it has met,
-    and all contents for a user without events, have 0.
+    A user's values of the first eight are divided by the largest over all contents it has not met; those it has met
+    have 0 there. A user without events has 0 everywhere.
 
     Args:
         log: the event log.

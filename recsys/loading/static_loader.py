@@ -28,7 +28,8 @@ class StaticLoader(WindowLoader):
 
     Nothing at or after t_val enters. But messages may be later than the event they help to predict, and the nodes'
     counters (and the similarity edges that rest on them) count the whole training period, the seeds' own events
-    included: they leak what is to be predicted, which is what snapshot training avoids.
+    included: they leak what is to be predicted, which is what snapshot training avoids. Only paths between a pair are
+    asked for as of the pair's first event, since later ones know that it came about.
 
     Args:
         log: the event log.
@@ -67,6 +68,7 @@ class StaticLoader(WindowLoader):
             num_workers=num_workers,
         )
         self._snapshot = graph.snapshot(pairs.time)
+        self._first_times = index.first_times(pairs.user, pairs.content)
         # The seed that each event edge belongs to, -1 for none, int64, [E].
         self._seed_of: dict[EdgeType, np.ndarray] = {}
         for event_type in graph.schema.event_types:
@@ -74,6 +76,9 @@ class StaticLoader(WindowLoader):
                 source, target = self._snapshot[edge_type].edge_index.numpy()
                 user, content = (source, target) if edge_type[0] == USER else (target, source)
                 self._seed_of[edge_type] = pairs.place_of(user, content)
+
+    def _times(self, window: Window, chosen: np.ndarray) -> np.ndarray:
+        return self._first_times[chosen]
 
     def _message_graph(self, window: Window, chosen: np.ndarray) -> HeteroData:
         stays = np.ones(len(window) + 1, dtype=bool)  # the last place, -1, is that of edges of no seed

@@ -71,6 +71,10 @@ class WindowLoader(ABC):
     def _message_graph(self, window: Window, chosen: np.ndarray) -> HeteroData:
         """The graph behind the seeds at places `chosen` of a window, at its time, with its newcomers appended."""
 
+    def _times(self, window: Window, chosen: np.ndarray) -> np.ndarray:
+        """Query time of each of the seeds at places `chosen` of a window, ns, int64."""
+        return np.full(len(chosen), window.time)
+
     def __len__(self) -> int:
         """Number of batches of every epoch."""
         return len(self._steps)
@@ -115,7 +119,7 @@ class WindowLoader(ABC):
             mood_content=torch.from_numpy(np.column_stack([window.content[row], mood_seeds.content])),
             mood_label=torch.from_numpy(window.label[row]),
             mood_log_q=torch.from_numpy(mood_seeds.log_q),
-            time=torch.full((len(chosen),), window.time),
+            time=torch.from_numpy(self._times(window, chosen)),
             keep=seeds.keep,
         )
 

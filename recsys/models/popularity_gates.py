@@ -32,13 +32,20 @@ class PopularityGates(nn.Module):
         super().__init__()
         self.columns = list(schema.popularity)
         self.width = len(self.columns) + 1
-        self.user_network = FeatureNetwork(schema, USER, hidden=hidden, outputs=len(self.columns), dropout=dropout)
+        self.user_network = (
+            FeatureNetwork(schema, USER, hidden=hidden, outputs=len(self.columns), dropout=dropout)
+            if self.columns
+            else None
+        )
         self.prior = FeatureNetwork(schema, CONTENT, hidden=hidden, outputs=1, dropout=dropout)
         nn.init.zeros_(self.prior.outer.weight)
+        nn.init.zeros_(self.prior.outer.bias)
         self.moods = nn.Parameter(torch.zeros(schema.num_moods, len(self.columns)))
 
     def user(self, x: Tensor, x_cat: Tensor) -> Tensor:
         """Gates of users, [n, width]."""
+        if self.user_network is None:
+            return x.new_ones(len(x), 1)
         return _beside_one(F.softplus(self.user_network(x, x_cat) + LOW))
 
     def content(self, x: Tensor, x_cat: Tensor) -> Tensor:

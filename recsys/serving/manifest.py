@@ -18,6 +18,7 @@ from recsys.errors import UserError
 
 FORMAT = "recsys-bundle"
 FORMAT_VERSION = 3  # raise it whenever a reader of the version before could not read, or would misread, a bundle
+OLDEST_VERSION = 3  # before it, graphs and networks had other parts, so that no score would be the same again
 MANIFEST = "manifest.json"
 
 # Sizes far beyond any use, so that a hostile number can neither fill the memory nor take for ever.
@@ -97,7 +98,8 @@ class Manifest:
         """Read and check `manifest.json` of `directory`.
 
         Raises:
-            UserError: there is none, it is another program's or a newer version's, or it is damaged.
+            UserError: there is none, it is another program's, of a version that is too old or too new, or it is
+                damaged.
         """
         path = directory / MANIFEST
         if not path.is_file():
@@ -115,15 +117,10 @@ class Manifest:
         _check_version(path, plain.get("format_version"))
         if plain.pop("checksum", None) != checksum(plain):
             raise _damaged(path, "it does not match its own checksum")
-        version = plain.pop("format_version")
-        del plain["format"]
+        del plain["format"], plain["format_version"]
         try:
-            if version == 1:  # had two of the graph's settings by themselves, and knew no others
-                plain["graph"] = {name: plain.pop(name) for name in ("windows", "similarity")}
-            if version < 3 and plain["kind"] == "popularity":  # the only peer then
-                plain["kind"] = "peer"
             return cls(**plain)
-        except (KeyError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise _damaged(path, error) from error
 
 
@@ -207,6 +204,11 @@ def _check_version(path: Path, found: object) -> None:
         raise UserError(
             f"{path} has format version {_shown(found)}, but this recsys reads up to version {FORMAT_VERSION}: "
             "upgrade recsys to use this bundle."
+        )
+    if found < OLDEST_VERSION:
+        raise UserError(
+            f"{path} has format version {found}, but this recsys reads none before version {OLDEST_VERSION}: train the "
+            "model again, or use the recsys that wrote this bundle."
         )
 
 

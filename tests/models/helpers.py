@@ -1,22 +1,34 @@
 """A small graph, networks over it and its data module, for the tests of the models room."""
 
 from functools import cache
+from itertools import product
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from recsys.data.event_log import EventLog
 from recsys.data.features import fit_encoders
 from recsys.data.interaction_index import InteractionIndex
 from recsys.data.ranking_task import RankingTask
+from recsys.graph.schema import CONTENT, USER
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.datamodule import GraphDataModule
 from recsys.loading.negatives import Uniform
 from recsys.loading.snapshot_loader import SnapshotLoader
-from recsys.models.network import Network
+from recsys.models.network import PAIRS, Network
 from recsys.models.registry import NETWORKS
 from tests.factories import tiny_log
+
+# Every choice of what a logit has besides the head.
+PARTS = pytest.mark.parametrize(
+    "parts",
+    [{"popularity_gates": gates, "pair": pair} for gates, pair in product((True, False), PAIRS)],
+    ids=lambda parts: f"gates={parts['popularity_gates']}-pair={parts['pair']}",
+)
 
 
 @cache
@@ -75,6 +87,30 @@ def pick_running_statistics(network: torch.nn.Module) -> None:
             module.running_var = 0.5 + torch.rand(module.num_features, generator=generator)
             module.weight.data = 0.5 + torch.rand(module.num_features, generator=generator)
             module.bias.data = torch.randn(module.num_features, generator=generator)
+
+
+def widths(network: Network) -> dict[str, int]:
+    """Width of the vectors of each node type."""
+    found = dict.fromkeys(network.embeddings.keys(), network.hidden)
+    for kind in (USER, CONTENT):
+        found[kind] += 0 if network.gates is None else network.gates.width
+    found[USER] += 0 if network.pair is None else network.pair.width
+    return found
+
+
+def pick_zeros(network: torch.nn.Module) -> None:
+    """Give every parameter that starts at 0 other values, as training would, so that what it does shows."""
+    generator = torch.Generator().manual_seed(4)
+    for parameter in network.parameters():
+        if not parameter.any():
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+
+
+def signals(user: Tensor, content: Tensor, graph: TemporalGraph | None = None, t: int | None = None) -> Tensor:
+    """What paths say about users [B] and contents [B, N] of a graph, the small one by default, at validation."""
+    graph = graph or small_graph()
+    times = np.full(len(user), graph.log.boundaries.t_val if t is None else t)
+    return torch.from_numpy(graph.pair_paths.of_pairs(user.numpy(), content.numpy(), times))
 
 
 def same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:

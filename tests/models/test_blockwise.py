@@ -1,24 +1,38 @@
+from typing import Any
+
 import pytest
 import torch
 
 from recsys.models.blockwise import encode_by_blocks
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.registry import NETWORKS
-from tests.models.helpers import make_network, pick_running_statistics, small_graph, small_log, snapshot
+from tests.models.helpers import (
+    PARTS,
+    make_network,
+    pick_running_statistics,
+    pick_zeros,
+    small_graph,
+    small_log,
+    snapshot,
+    widths,
+)
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 @pytest.mark.parametrize("layers", [0, 1, 2])
 @pytest.mark.parametrize("block", [1, 3, 7, 10**6])
-def test_blocks_give_what_the_whole_graph_gives(name: str, layers: int, block: int) -> None:
-    network = make_network(name, layers=layers).eval()
+@PARTS
+def test_blocks_give_what_the_whole_graph_gives(name: str, layers: int, block: int, parts: dict[str, Any]) -> None:
+    network = make_network(name, layers=layers, **parts).eval()
     pick_running_statistics(network)
+    pick_zeros(network)
     graph = snapshot()
     with torch.no_grad():
-        whole, parts = network.encode(graph), encode_by_blocks(network, graph, block)
-    assert whole.keys() == parts.keys()
+        whole, by_blocks = network.encode(graph), encode_by_blocks(network, graph, block)
+    assert whole.keys() == by_blocks.keys()
     for kind, vectors in whole.items():
-        assert torch.allclose(parts[kind], vectors, atol=1e-5), kind
+        assert by_blocks[kind].shape == (graph[kind].num_nodes, widths(network)[kind])
+        assert torch.allclose(by_blocks[kind], vectors, atol=1e-5), kind
 
 
 def test_a_graph_without_nodes_of_a_type() -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,32 +16,39 @@ from recsys.models.graph_scorer import GraphScorer
 from recsys.models.registry import NETWORKS
 from recsys.models.scorer import MoodScorer
 from tests.factories import tiny_tables, with_future_changed
-from tests.models.helpers import make_network, same_bits, small_graph, small_log
+from tests.models.helpers import PARTS, make_network, pick_zeros, same_bits, signals, small_graph, small_log
 
 EVERY = pytest.mark.parametrize("name", sorted(NETWORKS))
 T = small_log().boundaries.t_val
 
 
-def make_scorer(name: str = "gat_sage", graph: TemporalGraph | None = None) -> GraphScorer:
+def make_scorer(name: str = "gat_sage", graph: TemporalGraph | None = None, **settings: Any) -> GraphScorer:
+    """A scorer whose network has learned to make use of all its parts."""
     graph = graph or small_graph()
-    return GraphScorer(make_network(name, graph), graph)
+    network = make_network(name, graph, **settings)
+    pick_zeros(network)
+    return GraphScorer(network, graph)
 
 
 @EVERY
-def test_scores_are_the_networks_logits(name: str) -> None:
-    scorer = make_scorer(name)
+@PARTS
+def test_scores_are_the_networks_logits(name: str, parts: dict[str, Any]) -> None:
+    """Calibrated: scaled and shifted, which changes no order."""
+    scorer = make_scorer(name, **parts)
+    scorer.network.calibration.copy_(torch.tensor([2.0, -0.5]))
     users, contents = np.array([4, 0, 2]), np.array([7, 1, 1, 3])
 
     scores = scorer.score(users, contents, T)
 
     network = scorer.network.eval()
     vectors = network.encode(small_graph().snapshot(T))
-    expected = network.pair_logits(vectors[USER][users][:, None], vectors[CONTENT][contents])
-    torch.testing.assert_close(scores, expected.detach(), atol=1e-5, rtol=1e-5)
+    said = signals(torch.from_numpy(users), torch.from_numpy(np.tile(contents, (3, 1))))
+    expected = network.pair_logits(vectors[USER][users][:, None], vectors[CONTENT][contents], said)
+    torch.testing.assert_close(scores, 2 * expected.detach() - 0.5, atol=1e-5, rtol=1e-5)
     assert scores.dtype == torch.float32
     moods = scorer.score_moods(np.array([1, 0]), contents, T)
     expected = network.mood_logits(torch.tensor([[1], [0]]), vectors[CONTENT][contents])
-    torch.testing.assert_close(moods, expected.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(moods, 2 * expected.detach() - 0.5, atol=1e-5, rtol=1e-5)
 
 
 def test_is_a_mood_scorer_of_logits() -> None:
@@ -63,8 +71,38 @@ def test_newcomers_change_nobody_elses_score(name: str) -> None:
     assert same_bits(with_newcomers[[1, 3]], without[[1, 3]])
     alone = scorer.network.eval().encode(small_graph().newcomers(np.array([known + 1]), t))[USER]
     content = scorer.network.encode(small_graph().snapshot(t))[CONTENT]
-    expected = scorer.network.pair_logits(alone[:, None], content)[0].detach()
+    said = small_graph().pair_paths.of_block(np.array([known + 1]), contents, t)
+    assert not said.any()
+    expected = scorer.network.pair_logits(alone[:, None], content, torch.from_numpy(said))[0].detach()
     torch.testing.assert_close(with_newcomers[0], expected, atol=1e-5, rtol=1e-5)
+
+
+@EVERY
+@PARTS
+def test_nobodys_score_depends_on_who_else_is_asked_for(
+    name: str, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, for the same number of users; also if what paths say has to be made for few users at a time."""
+    scorer = make_scorer(name, **parts)
+    known, contents = small_log().users.count_before(T), np.arange(small_log().contents.count_before(T))
+    users = np.arange(known)
+    together = scorer.score(users, contents, T)
+    for user in users:
+        alone = scorer.score(np.full(known, user), contents, T)
+        assert all(same_bits(row, together[user]) for row in alone)
+    assert same_bits(scorer.score(users[::-1].copy(), contents, T).flip(0), together)
+    monkeypatch.setattr(type(small_graph().pair_paths), "block_size", lambda *_: 2)
+    assert same_bits(scorer.score(users, contents, T), together)
+
+
+def test_training_asks_only_for_the_signals_that_the_network_wants() -> None:
+    asked = np.array([3, 0]), np.array([[1, 2], [5, 1]]), np.array([T, T - 1])
+    assert make_scorer(pair="none").signals(*asked) is None
+    said = make_scorer().signals(*asked)
+    assert said is not None
+    for row, t in enumerate(asked[2]):
+        expected = signals(torch.from_numpy(asked[0]), torch.from_numpy(asked[1]), t=int(t))
+        assert same_bits(said[row], expected[row])
 
 
 def test_encodes_once_a_time_until_reset() -> None:
@@ -105,6 +143,7 @@ def test_asking_for_moods_of_data_without_any_is_an_error() -> None:
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 1000), st.sampled_from(sorted(NETWORKS)), st.booleans())
 def test_the_future_changes_no_score_by_a_bit(seed: int, name: str, at_test: bool) -> None:
+    """With popularity gates and paths, which the networks have by default."""
     tables = tiny_tables(seed % 5, num_users=10, num_contents=14, num_events=90)
     log = prepare(tables, LogSettings()).log
     t = log.boundaries.t_test if at_test else log.boundaries.t_val
@@ -115,5 +154,6 @@ def test_the_future_changes_no_score_by_a_bit(seed: int, name: str, at_test: boo
     assert logs[0].boundaries.t_val == logs[1].boundaries.t_val == log.boundaries.t_val
     users, contents = np.arange(log.users.count_before(t)), np.arange(log.contents.count_before(t))
     scorers = [make_scorer(name, TemporalGraph(each, fit_encoders(each))) for each in logs]
+    assert all(scorer.network.gates is not None and scorer.network.pair is not None for scorer in scorers)
     assert same_bits(*[scorer.score(users, contents, t) for scorer in scorers])
     assert same_bits(*[scorer.score_moods(np.arange(len(log.moods)), contents, t) for scorer in scorers])

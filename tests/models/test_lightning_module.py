@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,22 +11,38 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from sklearn.metrics import roc_auc_score
 from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from recsys.data.interaction_index import InteractionIndex
+from recsys.data.preparation import LogSettings, prepare
 from recsys.data.ranking_task import RankingBatch
 from recsys.errors import UserError
-from recsys.graph.schema import CONTENT
+from recsys.graph.schema import CONTENT, USER
 from recsys.loading.batch import LinkBatch
+from recsys.loading.negatives import Uniform
+from recsys.loading.neighbor_loader import NeighborLoader
+from recsys.loading.snapshot_loader import SnapshotLoader
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.lightning_module import PREDICTED, LinkPredictionModule, RankingMetrics
+from recsys.models.network import Network
 from recsys.models.objectives import BCE, BPR, Objective, SampledSoftmax
 from recsys.models.ranking import Ranked, rank
 from recsys.models.registry import NETWORKS
-from tests.factories import tiny_log
-from tests.models.helpers import graph_of, make_datamodule, make_network, same_bits, small_graph
+from tests.factories import tiny_log, tiny_tables, with_future_changed
+from tests.models.helpers import (
+    graph_of,
+    make_datamodule,
+    make_network,
+    pick_zeros,
+    same_bits,
+    signals,
+    small_graph,
+)
 
 OBJECTIVES: tuple[Objective, ...] = (BCE(), BPR(), SampledSoftmax())
 EVERY_PAIR = pytest.mark.parametrize(("name", "objective"), list(itertools.product(sorted(NETWORKS), OBJECTIVES)))
@@ -33,9 +50,9 @@ EVERY_PAIR = pytest.mark.parametrize(("name", "objective"), list(itertools.produ
 
 def make_module(name: str = "gat_sage", objective: Objective | None = None, **changes: Any) -> LinkPredictionModule:
     network = changes.pop("network", None) or make_network(name)
-    settings = {"optimizer": partial(Adam, lr=0.01), **changes}
-    scorer = GraphScorer(network, settings.pop("graph", small_graph()))
-    return LinkPredictionModule(network=network, scorer=scorer, objective=objective or BCE(), **settings)
+    options = {"optimizer": partial(Adam, lr=0.01), **changes}
+    scorer = GraphScorer(network, options.pop("graph", small_graph()))
+    return LinkPredictionModule(scorer=scorer, objective=objective or BCE(), **options)
 
 
 def make_trainer(**settings: Any) -> lightning.Trainer:
@@ -45,6 +62,16 @@ def make_trainer(**settings: Any) -> lightning.Trainer:
 
 def first_batch() -> LinkBatch:
     return make_datamodule().loader.batch(0, 0)
+
+
+def pair_logits(network: Network, batch: LinkBatch) -> torch.Tensor:
+    """Logits of the seeds of a batch from a snapshot, paths included, pair by pair."""
+    vectors = network.encode(batch.graph)
+    user, content = vectors[USER][batch.user], vectors[CONTENT][batch.content]
+    (t,) = batch.time.unique().tolist()
+    said = signals(batch.graph[USER].n_id[batch.user], batch.content, t=t)
+    assert said.any()
+    return network.pair_logits(user[:, None], content, said)
 
 
 def losses(module: LinkPredictionModule, batch: LinkBatch, steps: int) -> list[float]:
@@ -94,6 +121,7 @@ def test_overfits_fifty_events(name: str, objective: Objective) -> None:
 def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moods() -> None:
     batch = first_batch()
     network = make_network("gat_sage", dropout=0.0)
+    pick_zeros(network)
     module = make_module(network=network, mood_weight=0.3)
     logged: dict[str, float] = {}
     module.log = lambda key, value, **_: logged.update({key: value.item()})
@@ -101,9 +129,8 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
     loss = module.training_step(batch, 0)
 
     with torch.no_grad():
-        vectors = network.encode(batch.graph)
-        pairs = network.pair_logits(vectors["user"][batch.user][:, None], vectors[CONTENT][batch.content])
-        moods = network.mood_logits(batch.mood[:, None], vectors[CONTENT][batch.mood_content])
+        pairs = pair_logits(network, batch)
+        moods = network.mood_logits(batch.mood[:, None], network.encode(batch.graph)[CONTENT][batch.mood_content])
         expected = BCE()(pairs, batch.label, batch.log_q), BCE()(moods, batch.mood_label, batch.log_q)
     assert len(batch.mood)
     assert logged == pytest.approx({"train/loss": expected[0].item(), "train/mood_loss": expected[1].item()}, abs=1e-6)
@@ -113,11 +140,11 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
 def test_only_the_hardest_negatives_enter_the_loss() -> None:
     batch = first_batch()
     network = make_network("hetero_sage", dropout=0.0)
+    pick_zeros(network)
     module = make_module(network=network, objective=BPR(), mood_weight=0.0)
     module.log = lambda *_, **__: None
     loss = module.training_step(replace(batch, keep=1), 0)
-    vectors = network.encode(batch.graph)
-    logits = network.pair_logits(vectors["user"][batch.user][:, None], vectors[CONTENT][batch.content])
+    logits = pair_logits(network, batch)
     hardest = torch.stack([logits[:, 0], logits[:, 1:].amax(dim=1)], dim=1)
     torch.testing.assert_close(loss, BPR()(hardest, batch.label, torch.zeros_like(hardest)))
 
@@ -211,7 +238,7 @@ def test_an_empty_place_is_no_hit_of_another_user() -> None:
         Ranked(content, np.zeros((2, 3), np.float32), np.ones(2, np.float32), np.full(2, np.nan, np.float32)), batch
     )
     assert metrics.ranking.compute()["ndcg@10"].item() == pytest.approx((1 / math.log2(4) + 0) / 2)
-    assert metrics.loss.compute().item() == pytest.approx(math.log(1 + math.exp(-1)))
+    assert metrics.compute()["loss"] == pytest.approx(math.log(1 + math.exp(-1)))
 
 
 def test_test_and_predict() -> None:
@@ -231,10 +258,136 @@ def test_validation_scores_with_the_weights_of_now() -> None:
     trainer = make_trainer(max_epochs=2)
     trainer.fit(module, datamodule=data)
     last = trainer.callback_metrics["val/loss"]
-    fresh = LinkPredictionModule(
-        network=module.network, scorer=GraphScorer(module.network, small_graph()), objective=BCE(), optimizer=Adam
-    )
+    fresh = make_module(network=module.network)
     assert make_trainer().validate(fresh, datamodule=data, verbose=False)[0]["val/loss"] == pytest.approx(float(last))
+
+
+def test_the_average_by_hand() -> None:
+    """The first steps weigh more: average <- d average + (1 - d) weights with d = min(averaging, k / (k + 10))."""
+    start = make_network("gat_sage")
+    module = make_module(network=start, averaging=0.25)
+    assert module.averaged is module.scorer.network is start
+    assert module.network is not start
+    bias, average = module.network.head.outer.bias, start.head.outer.bias
+    tracked = module.network.head.norm
+    expected = average.item()
+    assert bias.item() == expected
+    for step, value in enumerate([3.0, -1.0, 0.5, 8.0, 2.0], 1):
+        bias.data.fill_(value)
+        tracked.running_mean.fill_(value)
+        tracked.num_batches_tracked.fill_(step)
+        module.on_train_batch_end(None, first_batch(), step)
+        decay = min(0.25, step / (step + 10))
+        expected = decay * expected + (1 - decay) * value
+        assert average.item() == pytest.approx(expected, abs=1e-6)
+        assert bias.item() == value
+        assert start.head.norm.num_batches_tracked == step
+        assert module.num_averaged == step
+    assert start.head.norm.running_mean[0].item() == pytest.approx(expected, abs=0.02)
+
+
+class States(Callback):
+    """The trained weights after every step and the averaged ones after every epoch."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, torch.Tensor]] = []
+        self.epochs: list[dict[str, torch.Tensor]] = []
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: LinkPredictionModule, *_: Any) -> None:
+        self.steps.append({key: value.detach().clone() for key, value in module.network.named_parameters()})
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: LinkPredictionModule) -> None:
+        self.epochs.append({key: value.clone() for key, value in module.averaged.state_dict().items()})
+
+
+def test_what_is_evaluated_and_kept_is_the_average_of_the_weights_after_each_step(tmp_path: Path) -> None:
+    network = make_network("hetero_sage")
+    expected = {key: value.detach().double().clone() for key, value in network.named_parameters()}
+    module, states = make_module(network=network, averaging=0.9), States()
+    best = ModelCheckpoint(tmp_path, "best", monitor="val/ndcg@10", mode="max", enable_version_counter=False)
+    trainer = make_trainer(max_epochs=3, enable_checkpointing=True, callbacks=[best, states])
+    trainer.fit(module, datamodule=make_datamodule())
+
+    steps = len(make_datamodule().loader) * 3
+    assert len(states.steps) == steps == int(module.num_averaged)
+    for step, weights in enumerate(states.steps, 1):
+        decay = min(0.9, step / (step + 10))
+        expected = {key: decay * value + (1 - decay) * weights[key] for key, value in expected.items()}
+    for key, value in module.averaged.named_parameters():
+        torch.testing.assert_close(value.detach().double(), expected[key], atol=1e-5, rtol=1e-5)
+    assert any(not torch.equal(states.steps[-1][key], value) for key, value in module.averaged.named_parameters())
+
+    kept = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    of_best = {key.removeprefix("averaged."): value for key, value in kept["state_dict"].items() if "averaged." in key}
+    assert of_best.keys() == states.epochs[kept["epoch"]].keys()
+    assert all(same_bits(value, states.epochs[kept["epoch"]][key]) for key, value in of_best.items())
+    again = make_network("hetero_sage", seed=1)
+    again.load_state_dict(of_best)
+    validated = make_trainer().validate(make_module(network=again), datamodule=make_datamodule(), verbose=False)[0]
+    assert validated["val/ndcg@10"] == pytest.approx(float(best.best_model_score))
+
+
+def test_without_an_average_the_scorers_network_itself_is_trained() -> None:
+    network = make_network("gat_sage")
+    module = make_module(network=network)
+    assert module.network is module.averaged is module.scorer.network is network
+    before = [p.clone() for p in network.parameters()]
+    make_trainer(max_epochs=1).fit(module, datamodule=make_datamodule())
+    assert module.num_averaged == 0
+    assert not all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+
+
+def test_an_average_of_nothing_but_the_last_step_trains_alike() -> None:
+    """Decay 0 copies the weights after every step, and so ends as without an average."""
+    found = []
+    for averaging in (None, 0.0):
+        module = make_module(averaging=averaging)
+        make_trainer(max_epochs=2).fit(module, datamodule=make_datamodule())
+        found.append([p.detach() for p in module.scorer.network.parameters()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("averaging", [1, 1.5, -0.1, math.nan])
+def test_an_average_that_never_moves_or_runs_away_is_refused(averaging: float) -> None:
+    with pytest.raises(UserError, match=r"averaging is .*: it must be at least 0 and below 1, or null"):
+        make_module(averaging=averaging)
+
+
+def make_neighbor_loader(**given: Any) -> NeighborLoader:
+    return NeighborLoader(**given, fan_out=[3, 2], batch_size=16, refreshes=2)
+
+
+@settings(deadline=None, max_examples=6)
+@given(
+    seed=st.integers(0, 1000),
+    name=st.sampled_from(sorted(NETWORKS)),
+    make_loader=st.sampled_from([SnapshotLoader, make_neighbor_loader]),
+)
+def test_no_bit_of_a_gradient_depends_on_what_happens_from_validation_on(
+    seed: int, name: str, make_loader: Callable[..., Any]
+) -> None:
+    """Messages, features, popularity gates, paths, negatives and labels, whichever loader gives the batch."""
+    tables = tiny_tables(seed % 5, num_users=10, num_contents=14, num_events=90)
+    boundaries = prepare(tables, LogSettings()).log.boundaries
+    cuts = LogSettings(boundaries=[boundaries.t_val, boundaries.t_test])
+    changed = with_future_changed(tables, boundaries.t_val, np.random.default_rng(seed))
+    found = []
+    for each in (tables, changed):
+        log = prepare(each, cuts).log
+        graph = graph_of(log)
+        network = make_network(name, graph)
+        assert network.gates is not None
+        assert network.pair is not None
+        pick_zeros(network)
+        module = make_module(network=network, graph=graph)
+        module.log = lambda *_, **__: None
+        loader = make_loader(log=log, graph=graph, index=InteractionIndex(log), negatives=Uniform(count=3), seed=seed)
+        for place in range(min(len(loader), 2)):
+            module.training_step(loader.batch(0, place), place).backward()
+        found.append([torch.zeros(0) if p.grad is None else p.grad for p in network.parameters()])
+    assert found[0][0].any()
+    assert all(same_bits(one, other) for one, other in zip(*found, strict=True))
 
 
 def test_monitoring_an_unknown_metric_is_an_error() -> None:
@@ -274,9 +427,9 @@ class Run:
     `ModelCheckpoint(save_last=True)` would only save when the epoch is the best so far, hence a callback of its own.
     """
 
-    def __init__(self, directory: Path, *callbacks: Callback, resume: bool = False) -> None:
+    def __init__(self, directory: Path, *callbacks: Callback, averaging: float | None, resume: bool = False) -> None:
         never_better = partial(ReduceLROnPlateau, mode="max", factor=0.5, patience=0, threshold=9, threshold_mode="abs")
-        self.module = make_module(scheduler=never_better, seed=3)
+        self.module = make_module(scheduler=never_better, seed=3, averaging=averaging)
         self.checkpoint = ModelCheckpoint(
             directory, "best", monitor="val/ndcg@10", mode="max", enable_version_counter=False
         )
@@ -297,12 +450,12 @@ class Run:
         )
 
 
-@pytest.mark.parametrize("epoch", [1, 3, 5])
-def test_a_killed_and_resumed_run_ends_with_the_same_bits(tmp_path: Path, epoch: int) -> None:
-    whole = Run(tmp_path / "whole")
+@pytest.mark.parametrize(("epoch", "averaging"), [(1, 0.9), (3, 0.9), (5, 0.9), (3, None)])
+def test_a_killed_and_resumed_run_ends_with_the_same_bits(tmp_path: Path, epoch: int, averaging: float | None) -> None:
+    whole = Run(tmp_path / "whole", averaging=averaging)
     with pytest.raises(KilledError):
-        Run(tmp_path / "killed", Kill(epoch))
-    resumed = Run(tmp_path / "killed", resume=True)
+        Run(tmp_path / "killed", Kill(epoch), averaging=averaging)
+    resumed = Run(tmp_path / "killed", averaging=averaging, resume=True)
 
     steps = len(make_datamodule().loader)
     assert whole.rates.rates[::steps] == [0.01, 0.01, 0.005, 0.0025, 0.00125, 0.000625]

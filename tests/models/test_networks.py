@@ -16,7 +16,18 @@ from recsys.graph.temporal_graph import TemporalGraph
 from recsys.models.edge_weights import EVENT_WEIGHTS, EdgeWeights
 from recsys.models.network import edge_groups
 from recsys.models.registry import NETWORKS
-from tests.models.helpers import make_network, pick_running_statistics, same_bits, small_graph, small_log, snapshot
+from tests.models.helpers import (
+    PARTS,
+    make_network,
+    pick_running_statistics,
+    pick_zeros,
+    same_bits,
+    signals,
+    small_graph,
+    small_log,
+    snapshot,
+    widths,
+)
 
 EVERY = pytest.mark.parametrize("name", sorted(NETWORKS))
 
@@ -30,15 +41,16 @@ def changed(graph: HeteroData, store: Any, **values: torch.Tensor) -> HeteroData
 
 
 @EVERY
+@PARTS
 @pytest.mark.parametrize("layers", [0, 1, 3])
-def test_every_node_gets_a_finite_vector(name: str, layers: int) -> None:
+def test_every_node_gets_a_finite_vector(name: str, layers: int, parts: dict[str, Any]) -> None:
     graph = snapshot()
-    network = make_network(name, layers=layers)
+    network = make_network(name, layers=layers, **parts)
     for mode in (network.train(), network.eval()):
         vectors = mode.encode(graph)
         assert vectors.keys() == small_graph().schema.numbers.keys() == {USER, CONTENT, CREATOR, TAG}
         for node_type, of_type in vectors.items():
-            assert of_type.shape == (graph[node_type].num_nodes, 16)
+            assert of_type.shape == (graph[node_type].num_nodes, widths(network)[node_type])
             assert of_type.isfinite().all()
 
 
@@ -80,7 +92,7 @@ def test_newcomers_are_encoded_alone(name: str) -> None:
     network = make_network(name).eval()
     alone = network.encode(small_graph().newcomers(newcomers, t))
     among = network.encode(small_graph().snapshot(t, newcomers=newcomers))
-    assert alone[CONTENT].shape == (0, 16)
+    assert alone[CONTENT].shape == (0, widths(network)[CONTENT])
     torch.testing.assert_close(alone[USER], among[USER][-len(newcomers) :])
 
 
@@ -228,12 +240,72 @@ def test_block_logits_equal_pair_logits(name: str) -> None:
 
 
 @EVERY
-def test_link_logits_equal_pair_logits(name: str) -> None:
-    network = make_network(name, dropout=0.0)  # in training mode, so that batch norm sees the same pairs
+@PARTS
+@pytest.mark.parametrize("layers", [0, 2])
+def test_a_logit_is_that_of_the_head_plus_gated_popularity_plus_paths(
+    name: str, layers: int, parts: dict[str, Any]
+) -> None:
+    network = make_network(name, layers=layers, **parts)
+    pick_running_statistics(network)
+    pick_zeros(network)
+    close = {"atol": 1e-5, "rtol": 1e-5}
+    with torch.no_grad():
+        vectors = network.eval().encode(snapshot())
+        user, content = vectors[USER], vectors[CONTENT]
+        rows = torch.arange(len(content)).expand(len(user), -1)
+        expected = network.head(user[:, None, :16], content[None, :, :16])
+        moods = torch.arange(small_graph().schema.num_moods)
+        of_moods = network.mood_head(moods[:, None], content[None, :, :16])
+        if network.gates is not None:
+            width = 16 + network.gates.width
+            expected = expected + user[:, 16:width] @ content[:, 16:].T
+            of_moods = of_moods + network.gates.mood(moods) @ content[:, 16:].T
+            x, x_cat = snapshot()[USER].x, snapshot()[USER].x_cat
+            torch.testing.assert_close(user[:, 16:width], network.gates.user(x, x_cat))
+        for found in (network.block_logits(user, content), network.pair_logits(user[:, None], content[None])):
+            torch.testing.assert_close(found, expected, **close)
+        said = None
+        if network.pair is not None:
+            said = signals(torch.arange(len(user)), rows)
+            paths = torch.stack([network.path_logits(*each) for each in zip(user, said, strict=True)])
+            assert paths.std() > 0.1
+            expected = expected + paths
+        torch.testing.assert_close(network.pair_logits(user[:, None], content[None], said), expected, **close)
+        torch.testing.assert_close(network.link_logits(vectors, torch.arange(len(user)), rows, said), expected, **close)
+        for found in (
+            network.mood_block_logits(moods, content),
+            network.mood_logits(moods[:, None], content[None]),
+            network.mood_link_logits(vectors, moods, rows[: len(moods)]),
+        ):
+            torch.testing.assert_close(found, of_moods, **close)
+
+
+@EVERY
+def test_switching_a_part_off_leaves_the_others_as_they_are(name: str) -> None:
+    """The same weights give the same logits but for what is switched off."""
+    whole = make_network(name).eval()
+    vectors = whole.encode(snapshot())
+    for parts in ({"popularity_gates": False}, {"pair": "none"}):
+        fewer = make_network(name, seed=1, **parts).eval()
+        assert fewer.settings.items() >= parts.items()
+        weights = whole.state_dict()
+        assert weights.keys() > fewer.state_dict().keys()
+        fewer.load_state_dict({key: weights[key] for key in fewer.state_dict()})
+        for node_type, of_type in fewer.encode(snapshot()).items():
+            assert same_bits(of_type[:, :16], vectors[node_type][:, :16])
+
+
+@EVERY
+@PARTS
+def test_link_logits_equal_pair_logits(name: str, parts: dict[str, Any]) -> None:
+    # In training mode, so that batch norm sees the same pairs.
+    network = make_network(name, dropout=0.0, **parts)
+    pick_zeros(network)
     vectors = network.encode(snapshot())
     user, content = torch.tensor([3, 0, 3]), torch.tensor([[1, 2], [5, 1], [0, 0]])
-    pairs = network.pair_logits(vectors[USER][user][:, None], vectors[CONTENT][content])
-    torch.testing.assert_close(network.link_logits(vectors, user, content), pairs)
+    said = signals(user, content)
+    pairs = network.pair_logits(vectors[USER][user][:, None], vectors[CONTENT][content], said)
+    torch.testing.assert_close(network.link_logits(vectors, user, content, said), pairs)
     moods = network.mood_logits(user[:, None] % 2, vectors[CONTENT][content])
     torch.testing.assert_close(network.mood_link_logits(vectors, user % 2, content), moods)
 
@@ -254,7 +326,7 @@ def test_same_seed_same_bits_other_seed_other_bits(name: str) -> None:
 def test_built_again_from_settings_and_weights(name: str) -> None:
     """What a bundle does: settings through JSON, weights through a state dict."""
     settings: dict[str, Any] = {"hidden": 8, "layers": 1, "dropout": 0.5, "category_dim": 3, "similarity": False}
-    settings["edge_weights"] = "learned"
+    settings |= {"edge_weights": "learned", "popularity_gates": False, "pair": "none"}
     network = make_network(name, **settings)
     pick_running_statistics(network)
     assert network.settings.items() >= settings.items()
@@ -273,8 +345,11 @@ def test_built_again_from_settings_and_weights(name: str) -> None:
 def test_every_weight_learns(name: str, edge_weights: str) -> None:
     """Each parameter gets a gradient from the pairs or the moods, so no part is left out of the network."""
     network = make_network(name, edge_weights=edge_weights)
+    pick_zeros(network)
     vectors = network.encode(snapshot())
-    loss = network.pair_logits(vectors[USER][:, None], vectors[CONTENT]).square().sum()
+    users, contents = torch.arange(len(vectors[USER])), torch.arange(len(vectors[CONTENT]))
+    said = signals(users, contents.expand(len(users), -1))
+    loss = network.pair_logits(vectors[USER][:, None], vectors[CONTENT], said).square().sum()
     moods = torch.arange(small_graph().schema.num_moods)
     (loss + network.mood_logits(moods[:, None], vectors[CONTENT]).square().sum()).backward()
     # Creators and tags of the last layer speak to nobody any more.
@@ -305,7 +380,8 @@ def test_graphs_with_a_part_switched_off(name: str, switch: str) -> None:
         vectors = mode.encode(data)
         assert vectors.keys() == graph.schema.numbers.keys()
         assert all(of_type.isfinite().all() for of_type in vectors.values())
-        assert network.link_logits(vectors, torch.tensor([0, 1]), torch.tensor([[0], [1]])).isfinite().all()
+        pairs = torch.tensor([0, 1]), torch.tensor([[0], [1]])
+        assert network.link_logits(vectors, *pairs, signals(*pairs, graph)).isfinite().all()
         moods = torch.arange(graph.schema.num_moods)
         assert network.mood_logits(moods, vectors[CONTENT][moods]).isfinite().all()
 
@@ -339,6 +415,8 @@ def test_data_without_moods_creators_and_features(name: str) -> None:
         edge_types=(event_edge("buy"), reverse(event_edge("buy"))),
         event_types=("buy",),
         num_moods=0,
+        popularity=(),
+        pair_signals=("all_paths",),
     )
     graph = HeteroData()
     for node_type, count in ((USER, 3), (CONTENT, 4)):
@@ -347,7 +425,7 @@ def test_data_without_moods_creators_and_features(name: str) -> None:
         graph[edge_type].edge_index, graph[edge_type].edge_attr = torch.tensor([[0, 1], [1, 2]]), torch.rand(2, 3)
     network = NETWORKS[name](schema, hidden=8)
     vectors = network.encode(graph)
-    assert network.pair_logits(vectors[USER], vectors[CONTENT][:3]).isfinite().all()
+    assert network.pair_logits(vectors[USER], vectors[CONTENT][:3], torch.rand(3, 1)).isfinite().all()
     for ask in (network.mood_logits, network.mood_block_logits):
         with pytest.raises(UserError, match="no moods"):
             ask(torch.tensor([0]), vectors[CONTENT][:1])
@@ -384,6 +462,7 @@ def test_event_types_may_have_any_name() -> None:
         ({"dropout": 1.0}, r"model\.dropout"),
         ({"edge_attributes": ["speed"]}, "speed"),
         ({"edge_weights": "speed"}, "speed"),
+        ({"pair": "walk"}, r"model\.pair is 'walk': choose among none, propagate"),
     ],
 )
 def test_impossible_settings_are_errors(settings: dict[str, Any], message: str) -> None:

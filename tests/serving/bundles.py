@@ -1,9 +1,10 @@
 """Small bundles of every kind of model, and changed manifests."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,17 @@ class Made:
         return folder
 
 
-def make_bundle(kind: str, folder: Path, log: EventLog | None = None, settings: GraphSettings = GRAPH) -> Made:
-    """A run's folder with the bundle of one kind of model."""
+def make_bundle(
+    kind: str,
+    folder: Path,
+    log: EventLog | None = None,
+    settings: GraphSettings = GRAPH,
+    model: Mapping[str, Any] = MappingProxyType({}),
+) -> Made:
+    """A run's folder with the bundle of one kind of model, a network with these settings."""
     log = tiny_log(seed=3) if log is None else log
     graph = TemporalGraph(log, fit_encoders(log), settings)
-    made = Made(log, graph, _scorer(kind, log, graph), folder)
+    made = Made(log, graph, _scorer(kind, log, graph, model), folder)
     made.save(folder)
     return made
 
@@ -73,11 +80,14 @@ def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) ->
     (folder / MANIFEST).write_text(json.dumps(plain))
 
 
-def _scorer(kind: str, log: EventLog, graph: TemporalGraph) -> Scorer:
+def _scorer(kind: str, log: EventLog, graph: TemporalGraph, model: Mapping[str, Any]) -> Scorer:
     if kind in NETWORKS:
         torch.manual_seed(7)
-        network = NETWORKS[kind](graph.schema, hidden=8, layers=2, dropout=0.3)
-        for module in network.modules():  # as if trained: running statistics count, and no vector is zero
+        network = NETWORKS[kind](graph.schema, **{"hidden": 8, "layers": 2, "dropout": 0.3, **model})
+        for parameter in network.parameters():  # as if trained: nothing is zero any more, and running statistics count
+            if not parameter.any():
+                nn.init.normal_(parameter)
+        for module in network.modules():
             if isinstance(module, nn.BatchNorm1d):
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2.0)

@@ -27,7 +27,7 @@ from recsys.models.registry import NETWORKS
 from recsys.models.scorer import MoodScorer
 from recsys.serving import bundle as bundle_module
 from recsys.serving.bundle import load_bundle
-from recsys.serving.manifest import FORMAT_VERSION, MANIFEST, describe_files, find_bundle
+from recsys.serving.manifest import FORMAT_VERSION, MANIFEST, OLDEST_VERSION, describe_files, find_bundle
 from tests.conftest import ROOT
 from tests.serving.bundles import KINDS, Made, all_scores, change_manifest, make_bundle
 
@@ -202,24 +202,59 @@ def test_graphs_with_a_part_switched_off_come_back_as_they_were(kind: str, switc
     assert torch.equal(loaded.scorer.score_moods(*asked), made.scorer.score_moods(*asked))
 
 
-def test_a_bundle_of_format_version_1_is_still_read(gat: Made, copied: Path) -> None:
+@pytest.mark.parametrize("version", range(1, OLDEST_VERSION))
+def test_a_bundle_of_an_older_format_is_refused_with_what_to_do(copied: Path, version: int) -> None:
+    """As a recsys of that version wrote it: it knew neither popularity gates nor paths."""
+
     def as_written_then(manifest: dict[str, Any]) -> None:
-        graph = manifest.pop("graph")
-        manifest.update(format_version=1, windows=graph["windows"], similarity=graph["similarity"])
+        manifest["format_version"] = version
+        for name in ("popularity", "pair_signals"):
+            del manifest["schema"][name]
+        for name in ("popularity_gates", "pair"):
+            del manifest["settings"][name]
+        if version == 1:
+            graph = manifest.pop("graph")
+            manifest.update(windows=graph["windows"], similarity=graph["similarity"])
 
     change_manifest(copied, as_written_then)
-    loaded = load_bundle(copied)
-    assert loaded.graph.settings == gat.graph.settings
-    t = gat.log.boundaries.t_test
-    assert torch.equal(all_scores(loaded.scorer, loaded.log, t), all_scores(gat.scorer, gat.log, t))
+    with pytest.raises(UserError) as error:
+        load_bundle(copied)
+    assert_one_sentence(error, MANIFEST, f"format version {version}", "train the model again")
 
 
-def test_a_popularity_bundle_of_format_version_2_is_still_read(popular: Made, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(popular.folder, tmp_path / "copy"))
-    change_manifest(folder, lambda manifest: manifest.update(format_version=2, kind="popularity"))
-    loaded = load_bundle(folder)
-    t = popular.log.boundaries.t_test
-    assert torch.equal(all_scores(loaded.scorer, loaded.log, t), all_scores(popular.scorer, popular.log, t))
+PARTS = {
+    "neither": {"popularity_gates": False, "pair": "none"},
+    "gates": {"popularity_gates": True, "pair": "none"},
+    "paths": {"popularity_gates": False, "pair": "propagate"},
+}
+
+
+@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_networks_with_fewer_parts_come_back_as_they_were(kind: str, parts: str, tmp_path: Path) -> None:
+    made = make_bundle(kind, tmp_path / "bundle", model=PARTS[parts])
+    loaded = load_bundle(made.folder)
+    assert loaded.manifest.settings.items() >= PARTS[parts].items()
+    t = made.log.boundaries.t_test
+    assert torch.equal(all_scores(loaded.scorer, loaded.log, t), all_scores(made.scorer, made.log, t))
+
+
+def test_paths_and_gates_come_back(gat: Made) -> None:
+    """Guards the tests above: without its paths or its gates the network scores otherwise."""
+    loaded, t = load_bundle(gat.folder), gat.log.boundaries.t_test
+    assert isinstance(loaded.scorer, GraphScorer)
+    network = loaded.scorer.network
+    assert network.gates is not None
+    assert network.pair is not None
+    whole = all_scores(loaded.scorer, loaded.log, t)
+    kept, network.pair = network.pair, None
+    assert not torch.allclose(all_scores(loaded.scorer, loaded.log, t), whole, atol=0.01)
+    network.pair = kept
+    network.gates.moods.data += 1
+    asked = np.arange(len(gat.log.moods)), np.arange(6), t
+    loaded.scorer.reset()
+    assert isinstance(gat.scorer, MoodScorer)
+    assert not torch.allclose(loaded.scorer.score_moods(*asked), gat.scorer.score_moods(*asked), atol=0.01)
 
 
 def test_a_bundle_of_an_unknown_peer_is_one_sentence(popular: Made, tmp_path: Path) -> None:
@@ -324,7 +359,7 @@ MANIFESTS = {
     "no object": (b"[1, 2]", "not written by recsys"),
     "deeply nested": (b"[" * 200_000, "damaged"),
     "number of many digits": (b'{"format": ' + b"9" * 10_000 + b"}", "damaged"),
-    "nothing but a format": (b'{"format": "recsys-bundle", "format_version": 1}', "damaged"),
+    "nothing but a format": (b'{"format": "recsys-bundle", "format_version": %d}' % FORMAT_VERSION, "damaged"),
 }
 
 
@@ -394,7 +429,14 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "similarity of nonsense": (lambda m: m["graph"]["similarity"].update(path="/etc/passwd"), "damaged"),
     "other switch": (update("graph", creators=False), "schema"),
     "switch of text": (update("graph", tags="no"), "graph.tags"),
-    "version 1 with a graph": (lambda m: m.update(format_version=1), "damaged"),
+    "older version": (lambda m: m.update(format_version=OLDEST_VERSION - 1), "format version"),
+    "schema without paths": (lambda m: m["schema"].pop("pair_signals"), "damaged"),
+    "other paths": (lambda m: m["schema"].update(pair_signals=["next"]), "does not fit"),
+    "paths by another name": (lambda m: m["schema"]["pair_signals"].reverse(), "schema"),
+    "popularity in another order": (lambda m: m["schema"]["popularity"].reverse(), "schema"),
+    "vast popularity": (lambda m: m["schema"].update(popularity=[10**9]), "does not fit"),
+    "no paths": (update("settings", pair="none"), "does not fit"),
+    "unknown paths": (update("settings", pair="os.system"), "does not fit"),
     "file above": (rename_file("encoders.json", "../encoders.json"), "a file is called"),
     "file deep above": (rename_file("encoders.json", "log/../../encoders.json"), "a file is called"),
     "file anywhere": (rename_file("encoders.json", "/etc/passwd"), "a file is called"),

@@ -1,0 +1,113 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from recsys.graph.schema import CONTENT, USER, GraphSchema
+from recsys.models.feature_network import FeatureNetwork
+from recsys.models.popularity_gates import PopularityGates
+
+
+def schema_of(
+    *, numbers: tuple[int, int] = (1, 3), popularity: tuple[int, ...] = (0, 2), num_moods: int = 2, categories: int = 0
+) -> GraphSchema:
+    """A schema of users and contents alone."""
+    return GraphSchema(
+        numbers=dict(zip((USER, CONTENT), numbers, strict=True)),
+        categories={USER: (4,) * categories, CONTENT: (4,) * categories},
+        edge_types=(),
+        event_types=("like",),
+        num_moods=num_moods,
+        popularity=popularity,
+        pair_signals=("all_paths",),
+    )
+
+
+def gates_of(schema: GraphSchema, hidden: int = 2) -> PopularityGates:
+    torch.manual_seed(0)
+    return PopularityGates(schema, hidden=hidden, dropout=0.5).eval()
+
+
+def none_of(count: int) -> torch.Tensor:
+    return torch.zeros(count, 0, dtype=torch.int64)
+
+
+def softplus(value: float) -> float:
+    return math.log(1 + math.exp(value))
+
+
+def test_feature_network_by_hand() -> None:
+    """x -> (x, -x), of unit variance and mean 0: (1, -1) or (-1, 1); ReLU; weights of the one that is left."""
+    network = FeatureNetwork(schema_of(), USER, hidden=2, outputs=2, dropout=0.5).eval()
+    network.embedding.projection.weight.data = torch.tensor([[1.0], [-1.0]])
+    network.embedding.projection.bias.data.zero_()
+    network.outer.weight.data, network.outer.bias.data = torch.tensor([[2.0, 5.0], [-1.0, 7.0]]), torch.tensor([0.5, 0])
+    found = network(torch.tensor([[3.0], [-3.0]]), none_of(2))
+    torch.testing.assert_close(found, torch.tensor([[2.5, -1.0], [5.5, 7.0]]), atol=1e-4, rtol=0)
+
+
+def test_gates_by_hand() -> None:
+    """Column 1 of the contents is no popularity; the gates are softplus(outputs - 2) beside a 1 for the prior."""
+    gates = gates_of(schema_of())
+    assert gates.width == 3
+    network, prior = gates.user_network, gates.prior
+    network.embedding.projection.weight.data = torch.tensor([[1.0], [-1.0]])
+    network.embedding.projection.bias.data.zero_()
+    network.outer.weight.data, network.outer.bias.data = torch.tensor([[2.0, 5.0], [-1.0, 7.0]]), torch.tensor([0.5, 0])
+    users = gates.user(torch.tensor([[3.0], [-3.0]]), none_of(2))
+    expected = [[softplus(0.5), softplus(-3.0), 1.0], [softplus(3.5), softplus(5.0), 1.0]]
+    torch.testing.assert_close(users, torch.tensor(expected), atol=1e-4, rtol=0)
+
+    prior.embedding.projection.weight.data = torch.tensor([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+    prior.embedding.projection.bias.data.zero_()
+    prior.outer.weight.data, prior.outer.bias.data = torch.tensor([[4.0, 1.0]]), torch.tensor([0.25])
+    contents = gates.content(torch.tensor([[0.3, 9.0, -0.4], [1.0, -2.0, 0.0]]), none_of(2))
+    torch.testing.assert_close(contents, torch.tensor([[0.3, -0.4, 4.25], [1.0, 0.0, 1.25]]), atol=1e-4, rtol=0)
+
+    gates.moods.data = torch.tensor([[0.0, 1.0], [3.0, -1.0]])
+    moods = gates.mood(torch.tensor([1, 0]))
+    expected = [[softplus(1.0), softplus(-3.0), 1.0], [softplus(-2.0), softplus(-1.0), 1.0]]
+    torch.testing.assert_close(moods, torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_at_first_there_is_no_prior_and_moods_have_the_gates_of_nobody() -> None:
+    gates = gates_of(schema_of(categories=1), hidden=8)
+    contents = gates.content(torch.randn(50, 3), torch.randint(0, 4, (50, 1)))
+    assert not contents[:, -1].any()
+    torch.testing.assert_close(gates.mood(torch.tensor([0, 1]))[:, :-1], torch.full((2, 2), softplus(-2.0)))
+
+
+def test_gates_are_never_negative() -> None:
+    gates = gates_of(schema_of(), hidden=8)
+    for parameter in gates.parameters():
+        nn.init.normal_(parameter, std=3)
+    users = gates.user(torch.randn(200, 1) * 5, none_of(200))
+    assert (users >= 0).all()
+    assert users[:, :-1].std(dim=0).max() > 0.1
+    assert (gates.mood(torch.tensor([0, 1])) >= 0).all()
+
+
+def test_without_user_features_all_have_the_same_gates_and_they_learn() -> None:
+    gates = gates_of(schema_of(numbers=(0, 3))).train()
+    users = gates.user(torch.zeros(4, 0), none_of(4))
+    assert users.shape == (4, 3)
+    assert torch.equal(users, users[:1].expand(4, -1))
+    users[:, 0].sum().backward()
+    assert gates.user_network.outer.bias.grad[0] > 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_popularity_columns_only_the_prior_is_left() -> None:
+    gates = gates_of(schema_of(popularity=()))
+    gates.prior.outer.bias.data.fill_(0.5)
+    assert gates.width == 1
+    assert gates.user(torch.randn(4, 1), none_of(4)).tolist() == [[1.0]] * 4
+    assert gates.mood(torch.tensor([1])).tolist() == [[1.0]]
+    assert gates.content(torch.randn(2, 3), none_of(2)).tolist() == [[0.5]] * 2
+
+
+def test_without_moods_and_content_features() -> None:
+    gates = gates_of(schema_of(numbers=(1, 0), popularity=(), num_moods=0))
+    assert gates.moods.shape == (0, 0)
+    assert gates.content(torch.zeros(2, 0), none_of(2)).tolist() == [[0.0]] * 2

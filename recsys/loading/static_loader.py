@@ -78,7 +78,8 @@ class StaticLoader(WindowLoader):
                 self._seed_of[edge_type] = pairs.place_of(user, content)
 
     def _times(self, window: Window, chosen: np.ndarray) -> np.ndarray:
-        return self._first_times[chosen]
+        times: np.ndarray = self._first_times[chosen]
+        return times
 
     def _message_graph(self, window: Window, chosen: np.ndarray) -> HeteroData:
         stays = np.ones(len(window) + 1, dtype=bool)  # the last place, -1, is that of edges of no seed

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from recsys.errors import UserError
+from recsys.tuning.workers import end_with_parent
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -161,6 +162,7 @@ def fail(message: str) -> NoReturn:
 
 def run() -> None:
     """Run `main`; what a user can mend ends as one sentence and exit code 2."""
+    end_with_parent()
     register_resolvers()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra raises its errors instead of printing them
     try:

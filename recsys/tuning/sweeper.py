@@ -30,7 +30,7 @@ from recsys.tuning.settings import PhaseName, SweepSettings
 from recsys.tuning.space import SEED, summary
 from recsys.tuning.storage import open_storage
 from recsys.tuning.study import ERROR, SharedStudy
-from recsys.tuning.workers import Ended, Workers, end_with_parent, worker_command
+from recsys.tuning.workers import Ended, Workers, worker_command
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,6 @@ class Sweep:
             UserError: if the options cannot be used or too many trials fail. The same command goes on from there.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        end_with_parent()
         own = [argument for argument in self._arguments if key_of(argument) in OWN]
         if own:
             raise UserError(f"{own[0]}: a sweep sets {key_of(own[0])} itself; sweeps.folder says where it goes.")

@@ -38,7 +38,6 @@ from recsys.tuning.settings import SweepSettings
 from recsys.tuning.space import Params, summary
 from recsys.tuning.storage import one_line, open_storage
 from recsys.tuning.study import ERROR, SharedStudy
-from recsys.tuning.workers import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,6 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
     Raises:
         UserError: if the study cannot be worked on.
     """
-    end_with_parent()
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.n_jobs))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config_loader: ConfigLoader = GlobalHydra.instance().config_loader()

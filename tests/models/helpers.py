@@ -19,7 +19,8 @@ from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.datamodule import GraphDataModule
 from recsys.loading.negatives import Uniform
 from recsys.loading.snapshot_loader import SnapshotLoader
-from recsys.models.network import PAIRS, Network
+from recsys.models.network import Network
+from recsys.models.pair_readout import PAIRS
 from recsys.models.registry import NETWORKS
 from tests.factories import tiny_log
 

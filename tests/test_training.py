@@ -9,7 +9,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from recsys.data.event_log import Boundaries, EventLog
@@ -55,15 +55,13 @@ def callbacks(folder: Path) -> list[Callback]:
         ModelCheckpoint(folder, "best", enable_version_counter=False, **watched),
         ModelCheckpoint(folder, "last", enable_version_counter=False),
         EarlyStopping(patience=2, **watched),
-        EMAWeightAveraging(decay=0.5),
     ]
 
 
-def module(graph: TemporalGraph, *, plateau: bool = True) -> LinkPredictionModule:
-    network = make_network("hetero_sage", graph)
+def module(graph: TemporalGraph, *, plateau: bool = True, averaged: bool = True) -> LinkPredictionModule:
     return LinkPredictionModule(
-        network=network,
-        scorer=GraphScorer(network, graph),
+        scorer=GraphScorer(make_network("hetero_sage", graph), graph),
+        averaging=0.2 if averaged else None,
         objective=BCE(),
         optimizer=partial(torch.optim.Adam, lr=0.05),
         # A threshold that nothing reaches lowers the rate after every epoch but the first.
@@ -83,15 +81,14 @@ def batches(log: EventLog) -> GraphDataModule:
 def fitted(folder: Path, ckpt: str | None = None, watchers: Sequence[Callback] = ()) -> tuple[Weights, Choice]:
     own = module(small_graph())
     choice = fit(trainer, [*callbacks(folder), *watchers], own, batches(small_log()), folder=folder, ckpt=ckpt)
-    return own.network.state_dict(), choice
+    return own.scorer.network.state_dict(), choice
 
 
 def refitted(folder: Path, choice: Choice, watchers: Sequence[Callback] = (), *, averaged: bool = True) -> Weights:
     log = small_log().with_validation_in_training()
-    own = module(graph_of(log), plateau=False)
-    given = [one for one in callbacks(folder) if averaged or not isinstance(one, EMAWeightAveraging)]
-    refit(trainer, [*given, *watchers], own, batches(log), choice, folder=folder)
-    return own.network.state_dict()
+    own = module(graph_of(log), plateau=False, averaged=averaged)
+    refit(trainer, [*callbacks(folder), *watchers], own, batches(log), choice, folder=folder)
+    return own.scorer.network.state_dict()
 
 
 def same_weights(left: Weights, right: Weights) -> bool:
@@ -112,7 +109,7 @@ def test_the_choice_is_that_of_validation(whole: tuple[Weights, Choice, Weights]
     best = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert choice.epochs == best["epoch"] + 1
     assert same_weights(
-        weights, {n.removeprefix("network."): w for n, w in best["state_dict"].items() if "network." in n}
+        weights, {n.removeprefix("averaged."): w for n, w in best["state_dict"].items() if n.startswith("averaged.")}
     )
     assert choice.rates == [[0.05], [0.05], [0.025], [0.0125]][: choice.epochs]
 
@@ -181,22 +178,30 @@ def test_a_refit_by_hand(tmp_path: Path, averaged: bool) -> None:
     loader = SnapshotLoader(
         log=shifted, graph=graph, index=InteractionIndex(shifted), negatives=Uniform(count=3), seed=5, snapshots=3
     )
-    own = module(graph, plateau=False)
-    network, optimizer, average = own.network, own.configure_optimizers(), None
+    own = module(graph, plateau=False, averaged=averaged)
+    network, optimizer, steps = own.network, own.configure_optimizers(), 0
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    paths = graph.pair_paths
     for epoch, rate in enumerate(rates):
         optimizer.param_groups[0]["lr"] = rate
         for number, batch in enumerate(loader.batches(epoch)):
             torch.manual_seed(int(np.random.SeedSequence([0, epoch, number]).generate_state(1)[0]))
             network.train()
             vectors = network.encode(batch.graph)
-            loss = BCE()(network.link_logits(vectors, batch.user, batch.content), batch.label, batch.log_q)
+            user, content = batch.graph["user"].n_id[batch.user].numpy(), batch.content.numpy()
+            signals = torch.from_numpy(paths.of_pairs(user, content, batch.time.numpy()))
+            # Every user counts alike, whatever the number of its seeds.
+            weight = 1 / torch.from_numpy(np.bincount(user)[user]).float()
+            logits = network.link_logits(vectors, batch.user, batch.content, signals)
+            loss = BCE()(logits, batch.label, batch.log_q, weight)
             moods = network.mood_link_logits(vectors, batch.mood, batch.mood_content)
-            loss = loss + 0.2 * BCE()(moods, batch.mood_label, batch.mood_log_q)
+            loss = loss + 0.2 * BCE()(moods, batch.mood_label, batch.mood_log_q, torch.ones_like(batch.mood_label))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            now = {name: value.clone() for name, value in network.state_dict().items()}
-            average = now if average is None else {n: 0.5 * average[n] + 0.5 * now[n] for n in now}
+            now, steps = {name: value.clone() for name, value in network.state_dict().items()}, steps + 1
+            share = 1 - min(0.2, steps / (steps + 10))
+            average = {n: a.lerp(now[n], share) if a.is_floating_point() else now[n] for n, a in average.items()}
     assert len(loader) * len(rates) >= 6
     found = refitted(tmp_path, choice, averaged=averaged)
     assert same_weights(found, average if averaged else now)

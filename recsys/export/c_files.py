@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from recsys.export.c_text import c_float, c_row, c_text, c_texts, c_type, c_values
-from recsys.export.device_model import LANES, DeviceModel, head_arrays, mood_arrays
+from recsys.export.device_model import BLOCK, LANES, DeviceModel, by_blocks, head_arrays, mood_arrays
 from recsys.export.golden import golden_answers
 from recsys.export.precision import Stored, stored
 from recsys.export.unseen_users import UnseenUsers
 
-FORMAT_VERSION = 1  # raise it whenever code that used the headers before would not compile, or would mean another thing
+FORMAT_VERSION = 2  # raise it whenever code that used the headers before would not compile, or would mean another thing
 BLOB = "recsys_tables.bin"
 PLAIN = ("recsys.h", "recsys.c", "Makefile")  # the same in every export
 WRITTEN = ("recsys_config.h", "recsys_weights.h", "recsys_selftest.c")
@@ -75,12 +75,12 @@ class CProject:
 
     @cached_property
     def table_arrays(self) -> list[Array]:
-        """The tables, and for int8 the scales of their rows."""
+        """The tables, and for int8 the scales of their rows; those of contents by blocks."""
         arrays = []
         for name, table in self.tables.items():
-            arrays.append(Array(name, table.values))
-            if table.scale is not None:
-                arrays.append(Array(f"{name}_scale", table.scale))
+            for suffix, values in (("", table.values), ("_scale", table.scale)):
+                if values is not None:
+                    arrays.append(Array(name + suffix, by_blocks(values) if name == "contents" else values))
         return arrays
 
     @cached_property
@@ -172,11 +172,13 @@ class CProject:
             "NUM_EVENT_TYPES": len(model.event_types),
             "HIDDEN": model.hidden + -model.hidden % LANES,
             "HIDDEN_USED": model.hidden,
+            "BLOCK": BLOCK,
         }
-        if "head_outer_weight" in self._head[0]:
-            counts["HEAD_UNITS"] = self._head[0]["head_outer_weight"].size
-        if model.mood_names:
-            counts["MOOD_UNITS"] = self._moods[0]["mood_outer_weight"].size
+        for name, arrays in (("head", self._head[0]), ("mood", self._moods[0])):
+            outer = arrays.get(f"{name}_outer_weight")
+            if outer is not None:
+                counts[f"{name.upper()}_UNITS"] = outer.size
+                counts[f"{name.upper()}_RAISING"] = int((outer >= 0).sum())
         if unseen.states is not None:
             counts["EMBED_LAYERS"] = len(unseen.states)
         else:

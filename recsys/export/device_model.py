@@ -18,6 +18,7 @@ from recsys.serving.bundle import Bundle
 from recsys.serving.manifest import Manifest
 
 LANES = 8  # every width is padded with zeros to a multiple of this, which vector instructions want
+BLOCK = 32  # contents whose vectors the C code reads together
 HADAMARD, DOT = "hadamard", "dot"
 
 
@@ -128,7 +129,7 @@ def why_not(model: str) -> str:
 
 
 def head_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """The regular head as float32 arrays and single numbers by name; matrices are [inputs, outputs].
+    """The regular head as float32 arrays and single numbers by name.
 
     The batch normalisation's running statistics are folded into the inner layer's weights and bias.
     """
@@ -141,16 +142,18 @@ def head_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, fl
     with torch.no_grad():
         scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).double()
         bias = (head.inner.bias - norm.running_mean) * scale + norm.bias
+        outer = head.outer.weight[0]
+        order = raising_first(outer)
         arrays = {
-            "head_user_weight": head.user.weight.t(),
-            "head_user_bias": head.user.bias,
-            "head_content_weight": head.content.weight.t(),
-            "head_content_bias": head.content.bias,
-            "head_inner_weight": (head.inner.weight * scale[:, None]).t(),
-            "head_inner_bias": bias,
-            "head_outer_weight": head.outer.weight[0],
+            "head_user_weight": padded(head.user.weight.t()),
+            "head_user_bias": padded(head.user.bias),
+            "head_content_weight": padded(head.content.weight),
+            "head_content_bias": padded(head.content.bias),
+            "head_inner_weight": padded((head.inner.weight * scale[:, None])[order], first=False),
+            "head_inner_bias": bias[order].float().numpy(),
+            "head_outer_weight": outer[order].numpy(),
         }
-    return {name: padded(array) for name, array in arrays.items()}, {"HEAD_BIAS": head.outer.bias.item()}
+    return arrays, {"HEAD_BIAS": head.outer.bias.item()}
 
 
 def mood_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -162,14 +165,25 @@ def mood_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, fl
     if not isinstance(head, MoodHead) or not model.mood_names:
         return {}, {}
     with torch.no_grad():
+        outer = head.outer.weight[0]
+        order = raising_first(outer)
+        halves = head.mood(torch.arange(len(model.mood_names))) + head.inner.bias
         arrays = {
-            "moods": head.mood(torch.arange(len(model.mood_names))) + head.inner.bias,
-            "mood_content_weight": head.inner.weight.chunk(2, dim=1)[1].t(),
-            "mood_outer_weight": head.outer.weight[0],
+            "moods": halves[:, order].numpy(),
+            "mood_content_weight": padded(head.inner.weight.chunk(2, dim=1)[1][order], first=False),
+            "mood_outer_weight": outer[order].numpy(),
         }
-    # Of a list of moods the first dimension is a count and stays as it is.
-    folded = {name: padded(array, first=name != "moods") for name, array in arrays.items()}
-    return folded, {"MOOD_BIAS": head.outer.bias.item(), "MOOD_LENGTH": model.hidden**0.5}
+    return arrays, {"MOOD_BIAS": head.outer.bias.item(), "MOOD_LENGTH": model.hidden**0.5}
+
+
+def raising_first(outer: Tensor) -> np.ndarray:
+    """The order in which the C code sums up a hidden layer's units, from their outer weights [units]; int64, [units].
+
+    First the units that can only raise a logit, then those that can only lower it, so that a content may be given up in
+    between; the heaviest first, since they tell most.
+    """
+    weight = outer.detach().numpy()
+    return np.lexsort((-np.abs(weight), weight < 0))
 
 
 def padded(array: Tensor | np.ndarray, *, first: bool = True) -> np.ndarray:
@@ -179,3 +193,12 @@ def padded(array: Tensor | np.ndarray, *, first: bool = True) -> np.ndarray:
     if not first and plain.ndim > 1:
         missing[: plain.ndim - 1] = [(0, 0)] * (plain.ndim - 1)
     return np.pad(plain, missing)
+
+
+def by_blocks(rows: np.ndarray) -> np.ndarray:
+    """Rows of contents [n, ...] as blocks of BLOCK with the contents in the last dimension, [blocks, ..., BLOCK].
+
+    The last block is filled up with zeros.
+    """
+    filled = np.pad(rows, [(0, -len(rows) % BLOCK)] + [(0, 0)] * (rows.ndim - 1))
+    return np.ascontiguousarray(np.moveaxis(filled.reshape(-1, BLOCK, *rows.shape[1:]), 1, -1))

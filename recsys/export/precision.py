@@ -31,11 +31,6 @@ class Stored:
     values: np.ndarray
     scale: np.ndarray | None
 
-    @property
-    def num_bytes(self) -> int:
-        """Size on the device."""
-        return self.values.nbytes + (0 if self.scale is None else self.scale.nbytes)
-
     def restored(self, hidden: int) -> Tensor:
         """What a device reads, float32, [n, hidden]."""
         values = self.values.astype(np.float32)

@@ -61,11 +61,11 @@ class Library:
     hidden: int
 
     @classmethod
-    def of(cls, made: CProject, folder: Path) -> "Library":
+    def of(cls, made: CProject, folder: Path, *flags: str) -> "Library":
         folder.mkdir(parents=True)
         made.write(folder)
         path = folder / "recsys.so"
-        build(compiler("cc"), *FLAGS, "-shared", "-fPIC", "-o", path, folder / "recsys.c", "-lm")
+        build(compiler("cc"), *FLAGS, *flags, "-shared", "-fPIC", "-o", path, folder / "recsys.c", "-lm")
         library = ctypes.CDLL(str(path))
         library.recsys_probability.restype = ctypes.c_float
         library.recsys_probability.argtypes = [ctypes.c_float]

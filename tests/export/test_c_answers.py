@@ -192,6 +192,21 @@ def test_smaller_tables(bundles: dict[str, Bundle], precision: str, tmp_path: Pa
         np.testing.assert_allclose(expit(scores), expit(due[user].numpy()), atol=TOLERANCE, rtol=0)
 
 
+def test_all_of_float16(bundles: dict[str, Bundle], tmp_path: Path) -> None:
+    """Subnormal numbers, both zeros and the largest are read as they were stored."""
+    model = whole(bundles["gat_sage"])
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)][:: len(model.users.vectors[0])]
+    vectors = torch.zeros_like(model.users.vectors)
+    flat = torch.from_numpy(halves.astype(np.float32))
+    vectors.view(-1)[: len(flat)] = flat
+    library = Library.of(
+        project(replace(model, users=replace(model.users, vectors=vectors)), precision="float16"), tmp_path / "c"
+    )
+    found = np.stack([library.user_vector(user)[: model.hidden] for user in range(len(vectors))])
+    assert (found.view(np.uint32) == vectors.numpy().view(np.uint32)).all()
+
+
 def exact_bundle(folder: Path) -> Bundle:
     """A network whose users have no features and hear of nothing but contents."""
     log = tiny_log(seed=2, num_users=30, num_contents=25, num_events=300)

@@ -1,5 +1,5 @@
-/* See recsys.h. Matrices are stored transposed, [inputs][outputs]: the inner loops run over outputs, whose number the
- * compiler knows, and so become vector instructions without any option that changes rounding.
+/* See recsys.h. The inner loops run over contents or outputs, whose number the compiler knows, and so become vector
+ * instructions without any option that changes rounding.
  */
 #include "recsys.h"
 
@@ -7,9 +7,6 @@
 #include <string.h>
 
 #include "recsys_weights.h"
-
-/* Scores that recsys_recommend_* computes at a time. */
-#define TILE 32u
 
 /* y = x W + b, for constant sizes that are multiples of 8; W is [INPUTS][OUTPUTS]. */
 #define DEFINE_AFFINE(NAME, INPUTS, OUTPUTS)                                                                           \
@@ -67,75 +64,36 @@ int recsys_attach(const void *blob, size_t size)
     return RECSYS_OK;
 }
 
-#if RECSYS_STORAGE == RECSYS_FLOAT16
-typedef uint16_t stored;
+/* VALUE(NAME, PLACE, ROW): what the number at a place of a table stands for, which belongs to the given row. */
+#if RECSYS_STORAGE == RECSYS_FLOAT32
+#define VALUE(NAME, PLACE, ROW) TABLE(float, NAME)[PLACE]
+#elif RECSYS_STORAGE == RECSYS_FLOAT16
+#define VALUE(NAME, PLACE, ROW) from_half(TABLE(uint16_t, NAME)[PLACE])
 
-/* IEEE 754 binary16, subnormal numbers included. */
+/* IEEE 754 binary16, finite: with its bits in a float's places only the exponent is 112 too small, of subnormals too. */
 static float from_half(uint16_t half)
 {
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    const uint32_t exponent = (half >> 10) & 0x1fu;
-    const uint32_t fraction = half & 0x3ffu;
-    uint32_t bits;
-    float value;
+    const uint32_t bits = (uint32_t)(half & 0x8000u) << 16 | (uint32_t)(half & 0x7fffu) << 13;
+    float shrunk;
 
-    if (exponent == 0) {
-        value = (float)fraction * 5.9604644775390625e-08f; /* 2^-24 */
-        return sign ? -value : value;
-    }
-    bits = sign | ((exponent + 112u) << 23) | (fraction << 13);
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    memcpy(&shrunk, &bits, sizeof shrunk);
+    return shrunk * 5.192296858534828e+33f; /* 2^112 */
 }
-#elif RECSYS_STORAGE == RECSYS_INT8
-typedef int8_t stored;
 #else
-typedef float stored;
+#define VALUE(NAME, PLACE, ROW) ((float)TABLE(int8_t, NAME)[PLACE] * TABLE(float, NAME##_scale)[ROW])
 #endif
-
-/* Row `index` of a table as floats: the row itself, or `room` with what it stands for. `scale` is only used by int8. */
-static const float *row_of(const stored *table, const float *scale, size_t index, float room[RECSYS_HIDDEN])
-{
-    const stored *row = table + index * RECSYS_HIDDEN;
-#if RECSYS_STORAGE == RECSYS_FLOAT32
-    (void)scale;
-    (void)room;
-    return row;
-#elif RECSYS_STORAGE == RECSYS_FLOAT16
-    (void)scale;
-    for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
-        room[j] = from_half(row[j]);
-    }
-    return room;
-#else
-    for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
-        room[j] = (float)row[j] * scale[index];
-    }
-    return room;
-#endif
-}
-
-#if RECSYS_STORAGE == RECSYS_INT8
-#define SCALE(NAME) TABLE(float, NAME)
-#else
-#define SCALE(NAME) NULL
-#endif
-#define CONTENT_ROW(INDEX, ROOM) row_of(TABLE(stored, contents), SCALE(contents_scale), INDEX, ROOM)
 
 int recsys_user_vector(uint32_t user, float vector[RECSYS_HIDDEN])
 {
 #if RECSYS_NUM_USERS > 0
-    const float *row;
-
     if (user >= RECSYS_NUM_USERS) {
         return RECSYS_BAD_INDEX;
     }
     if (!HAS_TABLES) {
         return RECSYS_NO_TABLES;
     }
-    row = row_of(TABLE(stored, users), SCALE(users_scale), user, vector);
-    if (row != vector) {
-        memcpy(vector, row, RECSYS_HIDDEN * sizeof *vector);
+    for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
+        vector[j] = VALUE(users, (size_t)user * RECSYS_HIDDEN + j, user);
     }
     return RECSYS_OK;
 #else
@@ -145,161 +103,91 @@ int recsys_user_vector(uint32_t user, float vector[RECSYS_HIDDEN])
 #endif
 }
 
-/* ---- scoring --------------------------------------------------------------------------------------------------- */
+/* ---- contents, a block at a time -------------------------------------------------------------------------------- */
 
-#if RECSYS_HEAD == RECSYS_HADAMARD
-DEFINE_AFFINE(project, RECSYS_HIDDEN, RECSYS_HIDDEN)
-DEFINE_AFFINE(head_units, RECSYS_HIDDEN, RECSYS_HEAD_UNITS)
+/* Contents are stored by blocks, [blocks][RECSYS_HIDDEN][BLOCK]: the same component of neighbours lies side by side, and
+ * one instruction computes with several contents. The last block is filled up with zeros.
+ */
+#define BLOCK RECSYS_BLOCK
+#define BLOCK_NUMBERS ((size_t)RECSYS_HIDDEN * BLOCK)
+#define NUM_BLOCKS ((RECSYS_NUM_CONTENTS + BLOCK - 1u) / BLOCK)
+/* Components that are read at a time where they are not stored as floats. */
+#define SLICE 8u
 
-/* A user's side of the head: logit(c) = w^T ReLU(c M + m) + b', for all contents c. */
-typedef struct {
-    float weight[RECSYS_HIDDEN * RECSYS_HEAD_UNITS]; /* M */
-    float bias[RECSYS_HEAD_UNITS];                   /* m */
-} user_side;
-
-/* W (P_u u * (P_c c + p)) + b = (W diag(P_u u) P_c) c + (W (P_u u * p) + b): everything but c is known now. */
-static void prepare_user(const float *restrict vector, user_side *restrict side)
+static uint32_t size_of_block(uint32_t block)
 {
-    float user[RECSYS_HIDDEN], product[RECSYS_HIDDEN];
+    return block + 1u < NUM_BLOCKS ? BLOCK : RECSYS_NUM_CONTENTS - block * BLOCK;
+}
 
-    project(vector, recsys_head_user_weight, recsys_head_user_bias, user);
-    for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
-        product[j] = user[j] * recsys_head_content_bias[j];
-    }
-    head_units(product, recsys_head_inner_weight, recsys_head_inner_bias, side->bias);
-    for (uint32_t i = 0; i < RECSYS_HIDDEN; i++) {
-        static const float zero[RECSYS_HEAD_UNITS] = {0.0f};
-        for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
-            product[j] = user[j] * recsys_head_content_weight[(size_t)i * RECSYS_HIDDEN + j];
+/* Components [first, first + SLICE) of a block's contents, [SLICE][BLOCK]: where they lie, or in `room`. */
+static const float *read_slice(uint32_t block, uint32_t first, float room[SLICE * BLOCK])
+{
+    const size_t start = block * BLOCK_NUMBERS + (size_t)first * BLOCK;
+#if RECSYS_STORAGE == RECSYS_FLOAT32
+    (void)room;
+    return TABLE(float, contents) + start;
+#else
+    for (uint32_t j = 0; j < SLICE; j++) {
+        for (uint32_t l = 0; l < BLOCK; l++) {
+            room[j * BLOCK + l] = VALUE(contents, start + j * BLOCK + l, block * BLOCK + l);
         }
-        head_units(product, recsys_head_inner_weight, zero, side->weight + (size_t)i * RECSYS_HEAD_UNITS);
     }
-}
-
-static float score_content(const user_side *restrict side, const float *restrict content)
-{
-    float units[RECSYS_HEAD_UNITS];
-    float logit = 0.0f;
-
-    head_units(content, side->weight, side->bias, units);
-    for (uint32_t k = 0; k < RECSYS_HEAD_UNITS; k++) {
-        logit += recsys_head_outer_weight[k] * (units[k] > 0.0f ? units[k] : 0.0f);
-    }
-    return logit + RECSYS_HEAD_BIAS;
-}
-#else
-/* logit(c) = u^T c / sqrt(hidden) + b */
-typedef struct {
-    float vector[RECSYS_HIDDEN];
-} user_side;
-
-static void prepare_user(const float *restrict vector, user_side *restrict side)
-{
-    memcpy(side->vector, vector, sizeof side->vector);
-}
-
-static float score_content(const user_side *restrict side, const float *restrict content)
-{
-    const float *restrict user = side->vector;
-    float sum0 = 0.0f, sum1 = 0.0f, sum2 = 0.0f, sum3 = 0.0f, sum4 = 0.0f, sum5 = 0.0f, sum6 = 0.0f, sum7 = 0.0f;
-
-    for (uint32_t j = 0; j < RECSYS_HIDDEN; j += 8) {
-        sum0 += user[j] * content[j];
-        sum1 += user[j + 1] * content[j + 1];
-        sum2 += user[j + 2] * content[j + 2];
-        sum3 += user[j + 3] * content[j + 3];
-        sum4 += user[j + 4] * content[j + 4];
-        sum5 += user[j + 5] * content[j + 5];
-        sum6 += user[j + 6] * content[j + 6];
-        sum7 += user[j + 7] * content[j + 7];
-    }
-    return (((sum0 + sum1) + (sum2 + sum3)) + ((sum4 + sum5) + (sum6 + sum7))) * RECSYS_HEAD_SCALE + RECSYS_HEAD_BIAS;
-}
+    return room;
 #endif
-
-/* Scores of contents [first, last). */
-static void score_user_range(const user_side *restrict side, uint32_t first, uint32_t last, float *restrict scores)
-{
-    float room[RECSYS_HIDDEN];
-
-    for (uint32_t c = first; c < last; c++) {
-        scores[c - first] = score_content(side, CONTENT_ROW(c, room));
-    }
 }
 
-int recsys_score_user(const float vector[RECSYS_HIDDEN], float scores[RECSYS_NUM_CONTENTS])
+/* One content's vector. */
+#if RECSYS_HEAD == RECSYS_HADAMARD || RECSYS_NUM_MOODS > 0 || RECSYS_EMBED == RECSYS_EMBED_REGRESSION
+static void read_content(uint32_t content, float vector[RECSYS_HIDDEN])
 {
-    user_side side;
-
-    if (!HAS_TABLES) {
-        return RECSYS_NO_TABLES;
-    }
-    prepare_user(vector, &side);
-    score_user_range(&side, 0, RECSYS_NUM_CONTENTS, scores);
-    return RECSYS_OK;
-}
-
-#if RECSYS_NUM_MOODS > 0
-DEFINE_AFFINE(mood_units, RECSYS_HIDDEN, RECSYS_MOOD_UNITS)
-
-/* logit(c) = w^T ReLU(mood's half + c' W_c) + b', where c' is c with the length sqrt(hidden). */
-static float score_mood_content(const float *restrict mood, const float *restrict content)
-{
-    float direction[RECSYS_HIDDEN], units[RECSYS_MOOD_UNITS];
-    float squares = 0.0f, logit = 0.0f, length;
+    const size_t place = content / BLOCK * BLOCK_NUMBERS + content % BLOCK;
 
     for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
-        squares += content[j] * content[j];
-    }
-    length = sqrtf(squares);
-    if (length < 1e-12f) {
-        length = 1e-12f;
-    }
-    for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
-        direction[j] = content[j] / length * RECSYS_MOOD_LENGTH;
-    }
-    mood_units(direction, recsys_mood_content_weight, mood, units);
-    for (uint32_t k = 0; k < RECSYS_MOOD_UNITS; k++) {
-        logit += recsys_mood_outer_weight[k] * (units[k] > 0.0f ? units[k] : 0.0f);
-    }
-    return logit + RECSYS_MOOD_BIAS;
-}
-
-static void score_mood_range(uint32_t mood, uint32_t first, uint32_t last, float *restrict scores)
-{
-    const float *half = recsys_moods + (size_t)mood * RECSYS_MOOD_UNITS;
-    float room[RECSYS_HIDDEN];
-
-    for (uint32_t c = first; c < last; c++) {
-        scores[c - first] = score_mood_content(half, CONTENT_ROW(c, room));
+        vector[j] = VALUE(contents, place + (size_t)j * BLOCK, content);
     }
 }
 #endif
 
-int recsys_score_mood(uint32_t mood, float scores[RECSYS_NUM_CONTENTS])
-{
-#if RECSYS_NUM_MOODS > 0
-    if (mood >= RECSYS_NUM_MOODS) {
-        return RECSYS_BAD_INDEX;
+/* x^T c over a slice, whose components lie so far apart. Always summed up in this order, so that equal contents tie. */
+#define SLICE_PRODUCT(X, X_STRIDE, C, C_STRIDE) (PAIRS(X, X_STRIDE, C, C_STRIDE, 0) + PAIRS(X, X_STRIDE, C, C_STRIDE, 4))
+#define PAIRS(X, X_STRIDE, C, C_STRIDE, J)                                                                             \
+    ((TERM(X, X_STRIDE, C, C_STRIDE, J) + TERM(X, X_STRIDE, C, C_STRIDE, (J) + 1)) +                                   \
+     (TERM(X, X_STRIDE, C, C_STRIDE, (J) + 2) + TERM(X, X_STRIDE, C, C_STRIDE, (J) + 3)))
+#define TERM(X, X_STRIDE, C, C_STRIDE, J) ((X)[(J) * (X_STRIDE)] * (C)[(J) * (C_STRIDE)])
+
+/* products += x^T c over a slice, for `count` vectors x, RECSYS_HIDDEN apart, and the contents of a block. */
+#define DEFINE_ADD_SLICE(ATTRIBUTE, NAME)                                                                              \
+    ATTRIBUTE static void NAME(const float *restrict vectors, uint32_t count, const float *restrict slice,             \
+                               float *restrict products)                                                               \
+    {                                                                                                                  \
+        for (uint32_t i = 0; i < count; i++) {                                                                         \
+            const float *x = vectors + (size_t)i * RECSYS_HIDDEN;                                                      \
+            float *product = products + i * BLOCK;                                                                     \
+            for (uint32_t l = 0; l < BLOCK; l++) {                                                                     \
+                product[l] += SLICE_PRODUCT(x, 1, slice + l, BLOCK);                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
     }
-    if (!HAS_TABLES) {
-        return RECSYS_NO_TABLES;
-    }
-    score_mood_range(mood, 0, RECSYS_NUM_CONTENTS, scores);
-    return RECSYS_OK;
+
+DEFINE_ADD_SLICE(, add_slice)
+
+/* Once more for processors with wider vectors. AVX2 alone has no fused multiply-add: the bits are the same. */
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(RECSYS_PLAIN)
+DEFINE_ADD_SLICE(__attribute__((target("avx2"))), add_slice_avx2)
+#define ADD_SLICE (__builtin_cpu_supports("avx2") ? add_slice_avx2 : add_slice)
 #else
-    (void)mood;
-    (void)scores;
-    return RECSYS_BAD_INDEX;
+#define ADD_SLICE add_slice
 #endif
-}
 
-/* 1 / (1 + exp(-logit)), without overflow. */
-float recsys_probability(float logit)
+/* Inner products of `count` vectors, [count][RECSYS_HIDDEN], with the contents of a block, [count][BLOCK]. */
+static void multiply(const float *vectors, uint32_t count, uint32_t block, float *products)
 {
-    const float shrunk = expf(-fabsf(logit));
+    float room[SLICE * BLOCK];
 
-    return logit < 0.0f ? shrunk / (1.0f + shrunk) : 1.0f / (1.0f + shrunk);
+    memset(products, 0, (size_t)count * BLOCK * sizeof *products);
+    for (uint32_t j = 0; j < RECSYS_HIDDEN; j += SLICE) {
+        ADD_SLICE(vectors + j, count, read_slice(block, j, room), products);
+    }
 }
 
 /* ---- ranking --------------------------------------------------------------------------------------------------- */
@@ -310,6 +198,7 @@ typedef struct {
     float *scores;
     uint32_t size;
     uint32_t capacity;
+    const uint8_t *seen; /* contents to leave out, or NULL */
 } heap;
 
 static int is_worse(float score, uint32_t content, float other_score, uint32_t other)
@@ -358,24 +247,27 @@ static void rise(heap *best, float score, uint32_t content)
     put(best, place, score, content);
 }
 
-static int is_seen(const uint8_t *seen, uint32_t content)
+/* Whether a score is good enough for a place among the best. A content that comes later loses against an equal score;
+ * false for NaN too.
+ */
+static int enters(const heap *best, float score, uint32_t content)
 {
-    return seen != NULL && (seen[content / 8u] >> (content % 8u) & 1u) != 0;
+    if (best->size < best->capacity ? !(score > -INFINITY) : best->capacity == 0 || !(score > best->scores[0])) {
+        return 0;
+    }
+    return best->seen == NULL || (best->seen[content / 8u] >> (content % 8u) & 1u) == 0;
 }
 
-/* Offer the contents [first, last), in rising order, to the heap. */
-static void offer(heap *best, const float *scores, uint32_t first, uint32_t last, const uint8_t *seen)
+/* Put a content among the best if it belongs there. Contents are to come in rising order. */
+static void offer(heap *best, float score, uint32_t content)
 {
-    for (uint32_t c = first; c < last; c++) {
-        const float score = scores[c - first];
-        if (best->size == best->capacity) {
-            /* Not better than the worst; an equal score loses, since the content comes later. False for NaN too. */
-            if (best->capacity > 0 && score > best->scores[0] && !is_seen(seen, c)) {
-                sink(best, best->size, score, c);
-            }
-        } else if (score > -INFINITY && !is_seen(seen, c)) {
-            rise(best, score, c);
-        }
+    if (!enters(best, score, content)) {
+        return;
+    }
+    if (best->size < best->capacity) {
+        rise(best, score, content);
+    } else {
+        sink(best, best->size, score, content);
     }
 }
 
@@ -394,49 +286,276 @@ static uint32_t sorted(heap *best)
 uint32_t recsys_top_k(const float scores[RECSYS_NUM_CONTENTS], const uint8_t *seen, uint32_t k, uint32_t *contents,
                       float *best)
 {
-    heap found = {contents, best, 0, k};
+    heap found = {contents, best, 0, k, seen};
 
-    offer(&found, scores, 0, RECSYS_NUM_CONTENTS, seen);
+    for (uint32_t c = 0; c < RECSYS_NUM_CONTENTS; c++) {
+        offer(&found, scores[c], c);
+    }
     return sorted(&found);
 }
 
-static uint32_t tile_end(uint32_t first)
+/* ---- scoring --------------------------------------------------------------------------------------------------- */
+
+#if RECSYS_HEAD == RECSYS_HADAMARD || RECSYS_NUM_MOODS > 0
+#define UNITS 8u /* whose products are kept at a time */
+#define STEP 2u  /* units that are added to a block's bounds before the next look at them */
+#define FEW 4u   /* the most contents of a block that are worth a look one by one */
+
+/* A head as somebody's function of a content: logit(c) = b' + sum over units of w ReLU(M c + m), summed up in this order.
+ * The units that can only raise a logit, since their w is not negative, come first.
+ */
+typedef struct {
+    const float *weight; /* M, [units][RECSYS_HIDDEN] */
+    const float *bias;   /* m, [units] */
+    const float *outer;  /* w, [units] */
+    float outer_bias;    /* b' */
+    float length;        /* to which c is scaled first, 0 for its own */
+    uint32_t units;
+    uint32_t raising;
+} perceptron;
+
+/* What the products with a block's contents are multiplied by, and their logits before any unit. */
+static void begin_block(const perceptron *of, uint32_t block, float *restrict scale, float *restrict logits)
 {
-    return RECSYS_NUM_CONTENTS - first < TILE ? RECSYS_NUM_CONTENTS : first + TILE;
+    float room[SLICE * BLOCK], squares[BLOCK] = {0.0f};
+
+    for (uint32_t j = 0; j < RECSYS_HIDDEN && of->length > 0.0f; j += SLICE) {
+        const float *slice = read_slice(block, j, room);
+        for (uint32_t l = 0; l < BLOCK; l++) {
+            squares[l] += SLICE_PRODUCT(slice + l, BLOCK, slice + l, BLOCK);
+        }
+    }
+    for (uint32_t l = 0; l < BLOCK; l++) {
+        const float length = sqrtf(squares[l]);
+        scale[l] = of->length > 0.0f ? of->length / (length < 1e-12f ? 1e-12f : length) : 1.0f;
+        logits[l] = of->outer_bias;
+    }
+}
+
+static float add_unit(const perceptron *of, uint32_t unit, float product, float logit)
+{
+    const float hidden = product + of->bias[unit];
+
+    return logit + of->outer[unit] * (hidden > 0.0f ? hidden : 0.0f);
+}
+
+/* Add units [first, last) to the logits of a block. */
+static void add_units(const perceptron *of, uint32_t first, uint32_t last, uint32_t block, const float *restrict scale,
+                      float *restrict logits)
+{
+    float products[UNITS * BLOCK];
+
+    for (uint32_t k = first; k < last; k += UNITS) {
+        const uint32_t count = last - k < UNITS ? last - k : UNITS;
+        multiply(of->weight + (size_t)k * RECSYS_HIDDEN, count, block, products);
+        for (uint32_t i = 0; i < count; i++) {
+            for (uint32_t l = 0; l < BLOCK; l++) {
+                logits[l] = add_unit(of, k + i, scale[l] * products[i * BLOCK + l], logits[l]);
+            }
+        }
+    }
+}
+
+/* How many of a block's contents may be among the best, going by bounds of their logits. */
+static uint32_t hopefuls(const heap *best, const float *bounds, uint32_t block)
+{
+    uint32_t count = 0;
+
+    for (uint32_t l = 0; l < size_of_block(block); l++) {
+        count += enters(best, bounds[l], block * BLOCK + l) ? 1u : 0u;
+    }
+    return count;
+}
+
+/* Add the units from `first` on to the bound of one content, or as many as it takes to see that it is not among the best.
+ */
+static float lowered(const perceptron *of, uint32_t first, uint32_t content, float scale, float bound, const heap *best)
+{
+    float vector[RECSYS_HIDDEN];
+
+    read_content(content, vector);
+    for (uint32_t k = first; k < of->units && enters(best, bound, content); k++) {
+        const float *weight = of->weight + (size_t)k * RECSYS_HIDDEN;
+        float product = 0.0f;
+        for (uint32_t j = 0; j < RECSYS_HIDDEN; j += SLICE) {
+            product += SLICE_PRODUCT(weight + j, 1, vector + j, 1);
+        }
+        bound = add_unit(of, k, scale * product, bound);
+    }
+    return bound;
+}
+
+/* Logits of all contents. */
+static void score_all(const perceptron *of, float *scores)
+{
+    float scale[BLOCK], logits[BLOCK];
+
+    for (uint32_t block = 0; block < NUM_BLOCKS; block++) {
+        begin_block(of, block, scale, logits);
+        add_units(of, 0, of->units, block, scale, logits);
+        memcpy(scores + block * BLOCK, logits, size_of_block(block) * sizeof *logits);
+    }
+}
+
+/* The best contents, the same as by their scores. Once its raising units are summed up, a logit can only become lower,
+ * rounding included: it is a bound, and most contents are seen not to be among the best. The other units are added to
+ * blocks with many hopefuls, then to the hopefuls alone.
+ */
+static uint32_t recommend(const perceptron *of, heap *best)
+{
+    float scale[BLOCK], bounds[BLOCK];
+
+    for (uint32_t block = 0; block < NUM_BLOCKS; block++) {
+        uint32_t done = of->raising, left;
+
+        begin_block(of, block, scale, bounds);
+        add_units(of, 0, done, block, scale, bounds);
+        while ((left = hopefuls(best, bounds, block)) > FEW && done < of->units) {
+            const uint32_t next = of->units - done < STEP ? of->units : done + STEP;
+            add_units(of, done, next, block, scale, bounds);
+            done = next;
+        }
+        for (uint32_t l = 0; left > 0 && l < size_of_block(block); l++) {
+            if (enters(best, bounds[l], block * BLOCK + l)) {
+                offer(best, lowered(of, done, block * BLOCK + l, scale[l], bounds[l], best), block * BLOCK + l);
+            }
+        }
+    }
+    return sorted(best);
+}
+#endif
+
+#if RECSYS_HEAD == RECSYS_HADAMARD
+DEFINE_AFFINE(project, RECSYS_HIDDEN, RECSYS_HIDDEN)
+
+/* The head for a user. P_u u is known, and so is everything but c:
+ * W (P_u u * (P_c c + p)) + b = (W diag(P_u u) P_c) c + (W diag(P_u u) p + b)
+ */
+static perceptron of_user(const float *restrict vector, float *restrict weight, float *restrict bias)
+{
+    static const float zero[RECSYS_HIDDEN] = {0.0f};
+    const perceptron of = {weight, bias, recsys_head_outer_weight, RECSYS_HEAD_BIAS, 0.0f,
+                           RECSYS_HEAD_UNITS, RECSYS_HEAD_RAISING};
+    float user[RECSYS_HIDDEN], row[RECSYS_HIDDEN];
+
+    project(vector, recsys_head_user_weight, recsys_head_user_bias, user);
+    for (uint32_t k = 0; k < RECSYS_HEAD_UNITS; k++) {
+        bias[k] = recsys_head_inner_bias[k];
+        for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
+            row[j] = recsys_head_inner_weight[k * RECSYS_HIDDEN + j] * user[j];
+            bias[k] += row[j] * recsys_head_content_bias[j];
+        }
+        project(row, recsys_head_content_weight, zero, weight + k * RECSYS_HIDDEN);
+    }
+    return of;
+}
+#else
+/* logit(c) = u^T c / sqrt(hidden) + b */
+static void score_block(const float *vector, uint32_t block, float *restrict logits)
+{
+    multiply(vector, 1, block, logits);
+    for (uint32_t l = 0; l < BLOCK; l++) {
+        logits[l] = logits[l] * RECSYS_HEAD_SCALE + RECSYS_HEAD_BIAS;
+    }
+}
+#endif
+
+int recsys_score_user(const float vector[RECSYS_HIDDEN], float scores[RECSYS_NUM_CONTENTS])
+{
+#if RECSYS_HEAD == RECSYS_HADAMARD
+    float weight[RECSYS_HEAD_UNITS * RECSYS_HIDDEN], bias[RECSYS_HEAD_UNITS];
+    perceptron of;
+#else
+    float logits[BLOCK];
+#endif
+
+    if (!HAS_TABLES) {
+        return RECSYS_NO_TABLES;
+    }
+#if RECSYS_HEAD == RECSYS_HADAMARD
+    of = of_user(vector, weight, bias);
+    score_all(&of, scores);
+#else
+    for (uint32_t block = 0; block < NUM_BLOCKS; block++) {
+        score_block(vector, block, logits);
+        memcpy(scores + block * BLOCK, logits, size_of_block(block) * sizeof *logits);
+    }
+#endif
+    return RECSYS_OK;
 }
 
 uint32_t recsys_recommend_user(const float vector[RECSYS_HIDDEN], const uint8_t *seen, uint32_t k, uint32_t *contents,
                                float *best)
 {
-    heap found = {contents, best, 0, k};
-    user_side side;
-    float scores[TILE];
+    heap found = {contents, best, 0, k, seen};
+#if RECSYS_HEAD == RECSYS_HADAMARD
+    float weight[RECSYS_HEAD_UNITS * RECSYS_HIDDEN], bias[RECSYS_HEAD_UNITS];
+    perceptron of;
+#else
+    float logits[BLOCK];
+#endif
 
     if (!HAS_TABLES) {
         return 0;
     }
-    prepare_user(vector, &side);
-    for (uint32_t first = 0; first < RECSYS_NUM_CONTENTS; first += TILE) {
-        score_user_range(&side, first, tile_end(first), scores);
-        offer(&found, scores, first, tile_end(first), seen);
+#if RECSYS_HEAD == RECSYS_HADAMARD
+    of = of_user(vector, weight, bias);
+    return recommend(&of, &found);
+#else
+    for (uint32_t block = 0; block < NUM_BLOCKS; block++) {
+        score_block(vector, block, logits);
+        for (uint32_t l = 0; l < size_of_block(block); l++) {
+            offer(&found, logits[l], block * BLOCK + l);
+        }
     }
     return sorted(&found);
+#endif
+}
+
+#if RECSYS_NUM_MOODS > 0
+/* The mood head for a mood, whose half of the hidden layer is constant. */
+static perceptron of_mood(uint32_t mood)
+{
+    const perceptron of = {recsys_mood_content_weight, recsys_moods + (size_t)mood * RECSYS_MOOD_UNITS,
+                           recsys_mood_outer_weight, RECSYS_MOOD_BIAS, RECSYS_MOOD_LENGTH,
+                           RECSYS_MOOD_UNITS, RECSYS_MOOD_RAISING};
+
+    return of;
+}
+#endif
+
+int recsys_score_mood(uint32_t mood, float scores[RECSYS_NUM_CONTENTS])
+{
+#if RECSYS_NUM_MOODS > 0
+    perceptron of;
+
+    if (mood >= RECSYS_NUM_MOODS) {
+        return RECSYS_BAD_INDEX;
+    }
+    if (!HAS_TABLES) {
+        return RECSYS_NO_TABLES;
+    }
+    of = of_mood(mood);
+    score_all(&of, scores);
+    return RECSYS_OK;
+#else
+    (void)mood;
+    (void)scores;
+    return RECSYS_BAD_INDEX;
+#endif
 }
 
 uint32_t recsys_recommend_mood(uint32_t mood, const uint8_t *seen, uint32_t k, uint32_t *contents, float *best)
 {
 #if RECSYS_NUM_MOODS > 0
-    heap found = {contents, best, 0, k};
-    float scores[TILE];
+    heap found = {contents, best, 0, k, seen};
+    perceptron of;
 
     if (mood >= RECSYS_NUM_MOODS || !HAS_TABLES) {
         return 0;
     }
-    for (uint32_t first = 0; first < RECSYS_NUM_CONTENTS; first += TILE) {
-        score_mood_range(mood, first, tile_end(first), scores);
-        offer(&found, scores, first, tile_end(first), seen);
-    }
-    return sorted(&found);
+    of = of_mood(mood);
+    return recommend(&of, &found);
 #else
     (void)mood;
     (void)seen;
@@ -445,6 +564,14 @@ uint32_t recsys_recommend_mood(uint32_t mood, const uint8_t *seen, uint32_t k, u
     (void)best;
     return 0;
 #endif
+}
+
+/* 1 / (1 + exp(-logit)), without overflow. */
+float recsys_probability(float logit)
+{
+    const float shrunk = expf(-fabsf(logit));
+
+    return logit < 0.0f ? shrunk / (1.0f + shrunk) : 1.0f / (1.0f + shrunk);
 }
 
 void recsys_mark_seen(uint8_t seen[RECSYS_SET_BYTES], uint32_t content)
@@ -479,15 +606,14 @@ static void add_mean(const uint32_t *contents, const uint8_t *types, uint32_t n,
 {
     const float *weight = recsys_embed_event_weight +
                           ((size_t)layer * RECSYS_NUM_EVENT_TYPES + type) * RECSYS_HIDDEN * RECSYS_HIDDEN;
-    float room[RECSYS_HIDDEN], mean[RECSYS_HIDDEN] = {0.0f};
+    float before[RECSYS_HIDDEN], mean[RECSYS_HIDDEN] = {0.0f};
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         if (contents[i] < RECSYS_NUM_CONTENTS && (types == NULL ? 0u : types[i]) == type) {
-            const float *row = row_of(TABLE(stored, embed_states), SCALE(embed_states_scale),
-                                      (size_t)layer * RECSYS_NUM_CONTENTS + contents[i], room);
+            const size_t row = (size_t)layer * RECSYS_NUM_CONTENTS + contents[i];
             for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
-                mean[j] += row[j];
+                mean[j] += VALUE(embed_states, row * RECSYS_HIDDEN + j, row);
             }
             count++;
         }
@@ -496,8 +622,8 @@ static void add_mean(const uint32_t *contents, const uint8_t *types, uint32_t n,
         for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
             mean[j] /= (float)count;
         }
-        memcpy(room, total, sizeof room);
-        user_layer(mean, weight, room, total);
+        memcpy(before, total, sizeof before);
+        user_layer(mean, weight, before, total);
     }
 }
 
@@ -552,9 +678,9 @@ uint32_t recsys_embed_user(const uint32_t *contents, const uint8_t *types, uint3
     }
     for (uint32_t i = 0; i < n; i++) {
         if (contents[i] < RECSYS_NUM_CONTENTS) {
-            const float *row = CONTENT_ROW(contents[i], room);
+            read_content(contents[i], room);
             for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
-                inputs[j] += row[j];
+                inputs[j] += room[j];
             }
             used++;
         }

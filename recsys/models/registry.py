@@ -5,6 +5,8 @@ from recsys.models.baselines.content_based import ContentBased
 from recsys.models.baselines.ease import Ease
 from recsys.models.baselines.ials import Ials
 from recsys.models.baselines.knn import ItemKnn, UserKnn
+from recsys.models.baselines.lightgbm_ranker import LightGbmRanker
+from recsys.models.baselines.lightgcn import LightGcn
 from recsys.models.baselines.peer import Peer
 from recsys.models.baselines.popularity import Popularity
 from recsys.models.gat_sage import GatSage
@@ -13,5 +15,6 @@ from recsys.models.network import Network
 
 NETWORKS: dict[str, type[Network]] = {network.name: network for network in (GatSage, HeteroSage)}
 PEERS: dict[str, type[Peer]] = {
-    peer.name: peer for peer in (Popularity, ContentBased, ItemKnn, UserKnn, Ease, Ials, Bpr)
+    peer.name: peer
+    for peer in (Popularity, ContentBased, ItemKnn, UserKnn, Ease, Ials, Bpr, LightGcn, LightGbmRanker)
 }

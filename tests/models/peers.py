@@ -9,6 +9,7 @@ import numpy as np
 
 from recsys.data.event_log import EventLog
 from recsys.models.baselines.peer import Peer
+from recsys.models.baselines.personal_peer import PersonalPeer
 from recsys.models.registry import PEERS
 from tests.models.helpers import small_log
 
@@ -20,8 +21,10 @@ TUNED: dict[str, Mapping[str, Any]] = {
     "ease": {"l2": 2.0, "max_contents": 9, "events": "all", "half_life": 0.3, "history_half_life": 0.1},
     "ials": {"factors": 4, "regularization": 0.1, "alpha": 5.0, "events": "all", "half_life": 0.3, "seed": 3},
     "bpr": {"factors": 4, "iterations": 20, "events": "all", "window": 0.8, "seed": 3},
+    "lightgcn": {"dim": 4, "layers": 2, "epochs": 5, "batch_size": 30, "events": "all", "window": 0.8, "seed": 3},
+    "lightgbm": {"num_trees": 5, "num_leaves": 4, "min_child_samples": 2, "negatives": 3, "snapshots": 4, "seed": 3},
 }
-PERSONAL = [name for name in PEERS if name != "popularity"]
+PERSONAL = [name for name, peer in PEERS.items() if issubclass(peer, PersonalPeer)]
 
 
 def make_peer(name: str, log: EventLog | None = None, **settings: Any) -> Peer:

@@ -128,7 +128,7 @@ def test_before_any_event_all_scores_are_equal(name: str) -> None:
     assert not scores.any()
 
 
-@pytest.mark.parametrize("name", ["ials", "bpr"])
+@pytest.mark.parametrize("name", ["ials", "bpr", "lightgcn", "lightgbm"])
 def test_the_same_seed_gives_the_same_bits(name: str) -> None:
     log = mixed_log()
     t = log.boundaries.t_test
@@ -140,14 +140,21 @@ def test_the_same_seed_gives_the_same_bits(name: str) -> None:
 
 KNN = ["item_knn", "user_knn"]
 FACTORS = ["ials", "bpr"]
+LEARNED = ["lightgcn", "lightgbm"]
 BAD: list[tuple[str, list[str], list[Any]]] = [
     ("half_life", ["popularity", *KNN, "ease", "ials"], [0, 0.001, 1.5, "week", True]),
-    ("window", ["popularity", "bpr"], [0, 30, "week", float("nan")]),
+    ("window", ["popularity", "bpr", "lightgcn"], [0, 30, "week", float("nan")]),
     ("history_half_life", ["content_based", *KNN, "ease"], [-1, 2]),
     ("cold_window", PERSONAL, [0, -0.1, 7, "week"]),
     ("events", PERSONAL, ["likes", None, 3]),
     ("neighbours", KNN, [0, 2.5, 10**12, "many", True]),
     ("shrinkage", KNN, [-1, float("inf"), "much"]),
+    ("l2", ["lightgcn"], [-1, float("nan"), "much"]),
+    *((size, ["lightgcn"], [-1, 10**10, 1.5]) for size in ("dim", "layers", "epochs", "batch_size")),
+    ("pair_counts", ["lightgbm"], ["some", 1, None]),
+    ("negatives", ["lightgbm"], [0, 10_000]),
+    *((size, ["lightgbm"], [0, 10**10, 1.5]) for size in ("num_leaves", "num_trees", "min_child_samples")),
+    *((size, ["lightgbm"], [0, 10**10, 1.5]) for size in ("snapshots", "max_rows")),
     ("l2", ["ease"], [0, -1, float("nan"), "much"]),
     ("max_contents", ["ease"], [0, 10**9, 0.5]),
     ("factors", FACTORS, [0, 10**9, 1.5]),
@@ -155,8 +162,8 @@ BAD: list[tuple[str, list[str], list[Any]]] = [
     ("regularization", ["bpr"], [-1, "much"]),
     ("alpha", ["ials"], [0, 10**9]),
     ("iterations", FACTORS, [0, 10**9]),
-    ("learning_rate", ["bpr"], [0, 100]),
-    ("seed", FACTORS, [-1, 0.5, 2**40]),
+    ("learning_rate", ["bpr", *LEARNED], [0, 100]),
+    ("seed", [*FACTORS, *LEARNED], [-1, 0.5, 2**40]),
     *((part, ["content_based"], [-0.5, float("inf"), "much"]) for part in ("category", "creator", "tags", "text")),
 ]
 

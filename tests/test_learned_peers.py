@@ -1,4 +1,4 @@
-"""The learned peers by the real command line, up to a bundle that recommends, and what they refuse."""
+"""The flat table, the two towers and the report by the command line up to a bundle that recommends; what is refused."""
 
 import json
 from pathlib import Path
@@ -12,9 +12,7 @@ from tests.conftest import Command
 TINY = ("data.num_users=60", "data.num_contents=80", "data.num_events=1000", "trainer.max_epochs=1")
 NETWORK = ("model.hidden=8",)
 RUNS = {
-    "lightgbm": ("model=lightgbm", "model.num_trees=5", "model.min_child_samples=5"),
     "flat table": ("model=lightgbm", "model.pair_counts=false", "model.num_trees=5", "model.min_child_samples=5"),
-    "lightgcn": ("model=lightgcn", "model.epochs=3", "model.dim=8"),
     "two_tower": ("model=two_tower", "loader.snapshots=2", "negatives.count=2", "objective=bpr", *NETWORK),
     "report": ("experiment=report", "model.layers=2", "loader.parts=2", *NETWORK),
 }

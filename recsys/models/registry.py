@@ -15,6 +15,5 @@ from recsys.models.network import Network
 
 NETWORKS: dict[str, type[Network]] = {network.name: network for network in (GatSage, HeteroSage)}
 PEERS: dict[str, type[Peer]] = {
-    peer.name: peer
-    for peer in (Popularity, ContentBased, ItemKnn, UserKnn, Ease, Ials, Bpr, LightGcn, LightGbmRanker)
+    peer.name: peer for peer in (Popularity, ContentBased, ItemKnn, UserKnn, Ease, Ials, Bpr, LightGcn, LightGbmRanker)
 }

@@ -52,7 +52,9 @@ def test_one_step_by_autograd() -> None:
     t = log.boundaries.t_test
     met = interactions(log, t, "target").toarray() > 0
     num_users, num_contents = met.shape
-    peer = LightGcn(log, dim=4, layers=layers, epochs=1, l2=l2, learning_rate=rate, batch_size=10_000, seed=seed)
+    peer = LightGcn(
+        log, dim=4, layers=layers, epochs=1, l2=l2, learning_rate=rate, batch_size=10_000, window=None, seed=seed
+    )
     users, contents = np.flatnonzero(met.any(axis=1)), np.arange(num_contents)
     found = peer.score(users, contents, t)
 
@@ -88,7 +90,7 @@ def test_it_learns_what_it_is_shown() -> None:
     t = log.boundaries.t_test
     met = interactions(log, t, "target").toarray() > 0
     users, contents = map(np.arange, met.shape)
-    scores = LightGcn(log, dim=16, layers=1, epochs=200, batch_size=50).score(users, contents, t).numpy()
+    scores = LightGcn(log, dim=16, layers=1, epochs=200, batch_size=50, window=None).score(users, contents, t).numpy()
     better = [(scores[u][met[u]][:, None] > scores[u][~met[u]]).mean() for u in users if met[u].any()]
     assert np.mean(better) > 0.95
 

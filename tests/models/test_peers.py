@@ -109,7 +109,7 @@ def test_users_without_a_history_are_ranked_by_recent_popularity(name: str) -> N
     assert strangers
     expected = cold_scores(log, t, contents, 0.4)
     assert any(expected)
-    every_event = {"window": None} if name == "bpr" else {}
+    every_event = {"window": None} if name in ("bpr", "lightgcn") else {}
     scores = make_peer(name, cold_window=0.4, **every_event).score(np.arange(len(log.users)), contents, t)
     for user in range(len(log.users)):
         if user in strangers:

@@ -58,8 +58,8 @@ class LightGcn(PersonalPeer):
         l2: float = 1e-4,
         batch_size: int = 8192,
         events: str = "target",
-        window: float | None = None,
-        cold_window: float | None = 0.05,
+        window: float | None = 0.2,
+        cold_window: float | None = 0.1,
         seed: int = 0,
     ) -> None:
         check_count("dim", dim, 1, MOST_DIM)

@@ -26,12 +26,10 @@ class PairPaths:
     - target_cosine and all_cosine: 1 / sqrt(d_c d_d), whatever d_v: the cosine of item-based nearest neighbours.
     - next: 1 / (gap sqrt(d_c d_d)) for the contents d that v met up to `steps` contents after c, weighted by
       0.9^j and by how late v met c; next_after_last: from the last content only.
-    - neighbours: 1 / sqrt(d_v) over target pairs only: what the users alike by cosine acted on; late_neighbours: with
-      v's target pair with d weighted by half for every 5% of the log that it is old.
     - creator, tag, mood, category: cosine of the groups of the contents the user met last with the content's own
       groups, where the data has them.
 
-    A user's values of the first ten are divided by the largest over all contents it has not met; those it has met
+    A user's values of the first eight are divided by the largest over all contents it has not met; those it has met
     have 0 there. A user without events has 0 everywhere.
 
     Args:

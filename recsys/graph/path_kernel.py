@@ -18,10 +18,7 @@ PATH_SIGNALS = (
     "all_cosine",
     "next",
     "next_after_last",
-    "neighbours",
-    "late_neighbours",
 )
-TARGET_SIGNALS, UNSCALED = (0, 4), 8  # those over target pairs only; the first that content degrees do not divide
 DECAYS = 4096  # steps in which the age of an event is told apart
 
 
@@ -125,8 +122,8 @@ def write_paths(
             c = touched[i]
             by_all = np.float32(1 / np.sqrt(max(_degree(contents, c, n), 1)))
             by_target = np.float32(1 / np.sqrt(max(_target_degree(contents, c, n), 1)))
-            for k in range(UNSCALED):
-                total[c, k] *= by_target if k in TARGET_SIGNALS else by_all
+            for k in range(signals):
+                total[c, k] *= by_target if k in (0, 4) else by_all
         # What the user has met is no candidate, and would be the nearest to itself.
         begin = users.offset[user[q]]
         for i in range(begin, begin + _degree(users, user[q], n)):
@@ -186,9 +183,7 @@ def _walk(
             recent_path = path * of_late
             late_path = recent_path * late
             by_target = target_cosine if contents.target[i] < n else np.float32(0.0)
-            num_targets = max(_target_degree(users, v, n), 1)
-            target_path = by_target / num_targets
-            alike = np.float32(by_target > 0) / np.sqrt(np.float32(num_targets))
+            target_path = by_target / max(_target_degree(users, v, n), 1)
             for m in range(max(v_begin, v_end - breadth.contents), v_end):
                 d = users.other[m]
                 if not is_touched[d]:
@@ -198,8 +193,6 @@ def _walk(
                 if users.target[m] < n:
                     total[d, 0] += target_path
                     total[d, 4] += by_target
-                    total[d, 8] += alike
-                    total[d, 9] += alike * decay[int((n - 1 - users.target[m]) * age)]
                 total[d, 1] += path
                 total[d, 2] += recent_path
                 total[d, 3] += late_path * decay[int((n - 1 - users.event[m]) * age)]

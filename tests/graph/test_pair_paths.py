@@ -17,7 +17,7 @@ from tests.factories import tiny_log
 from tests.graph.logs import log_of, with_other_future
 
 # Ages are told apart in steps.
-LATE = [PATH_SIGNALS.index(name) for name in ("late_paths_of_late", "next", "next_after_last", "late_neighbours")]
+LATE = [PATH_SIGNALS.index(name) for name in ("late_paths_of_late", "next", "next_after_last")]
 GROUPS = ("creator", "tag", "mood", "category")
 
 
@@ -37,12 +37,12 @@ class Breadth:
 
 
 def walk(log: EventLog, user: int, t: int, breadth: Breadth) -> np.ndarray:
-    """The signals of walks of a user with every content of the log, float64 [C, 10]."""
+    """The first eight signals of a user with every content of the log, float64 [C, 8]."""
     n = int((log.time < t).sum())
     met: dict[int, list[int]] = {}  # contents of each user in the order of the first meeting, and so users of contents
     met_by: dict[int, list[int]] = {}
     first: dict[tuple[int, int], int] = {}
-    wanted: dict[tuple[int, int], int] = {}  # and the first target event
+    wanted: set[tuple[int, int]] = set()
     for i in range(n):
         pair = v, c = int(log.user[i]), int(log.content[i])
         if pair not in first:
@@ -50,7 +50,7 @@ def walk(log: EventLog, user: int, t: int, breadth: Breadth) -> np.ndarray:
             met.setdefault(v, []).append(c)
             met_by.setdefault(c, []).append(v)
         if log.is_target[i]:
-            wanted.setdefault(pair, i)
+            wanted.add(pair)
 
     def late(v: int, c: int) -> float:
         return float(0.5 ** ((n - 1 - first[v, c]) / n / HALF_LIFE))
@@ -69,19 +69,17 @@ def walk(log: EventLog, user: int, t: int, breadth: Breadth) -> np.ndarray:
                 continue
             num_wanted = sum(pair[0] == v for pair in wanted)
             for d in met[v][-breadth.contents :]:
-                all_wanted = {(user, c), (v, c), (v, d)} <= wanted.keys()
+                all_wanted = {(user, c), (v, c), (v, d)} <= wanted
                 path = root(c) * root(d) / len(met[v])
                 total[d, 1:4] += [path, path * KEPT**j, path * KEPT**j * late(v, c) * late(v, d)]
                 total[d, 5] += root(c) * root(d)
                 if all_wanted:
                     total[d, 0] += root_of_targets(c) * root_of_targets(d) / num_wanted
                     total[d, 4] += root_of_targets(c) * root_of_targets(d)
-                    old = (n - 1 - wanted[v, d]) / n / HALF_LIFE
-                    total[d, 8:] += np.array([1, 0.5**old]) / num_wanted**0.5
             here = met[v].index(c)
             for gap, d in enumerate(met[v][here + 1 : here + 1 + breadth.steps], 1):
                 near = root(c) * root(d) * late(v, c) / gap
-                total[d, 6:8] += [near * KEPT**j, near * (j == 0)]
+                total[d, 6:] += [near * KEPT**j, near * (j == 0)]
     total[mine] = 0
     largest = total.max(axis=0)
     return total / np.where(largest > 0, largest, 1)

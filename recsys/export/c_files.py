@@ -28,6 +28,7 @@ WRITTEN = ("recsys_config.h", "recsys_weights.h", "recsys_selftest.c")
 
 MAGIC = b"RECSYS\0" + bytes([FORMAT_VERSION])
 ORDER = 0x01020304  # reads differently where bytes come in another order
+CACHE_LINE = 64  # where a table begins at a multiple of it, wide vectors are read in one go
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class CProject:
             "precision": self.precision,
             "head": model.head,
             "embed_exact": self.unseen.exact,
+            "cache_line": CACHE_LINE,
             "sizes": self._counts(),
             "numbers": {
                 name: c_float(float(np.float32(value)))
@@ -200,9 +202,10 @@ class CProject:
 
     @cached_property
     def _blob_header(self) -> bytes:
-        """Magic and version, byte order, length of the rest, and the rest's SHA-256."""
+        """Magic and version, byte order, length of the rest, and the rest's SHA-256, filled up to a cache line."""
         body = self._blob_body
-        return MAGIC + struct.pack("<II", ORDER, len(body)) + hashlib.sha256(body).digest()
+        header = MAGIC + struct.pack("<II", ORDER, len(body)) + hashlib.sha256(body).digest()
+        return header.ljust(CACHE_LINE, b"\0")
 
     def _blob_facts(self) -> dict[str, Any]:
         offsets, at = {}, len(self._blob_header)

@@ -82,7 +82,7 @@ def test_report_says_what_the_bundle_says(folders: dict[str, Path], bundles: dic
     assert f"#define RECSYS_DATA_TIME_NS INT64_C({bundle.manifest.data_time})" in config
     assert f'#define RECSYS_CONFIG_HASH "{report["config_hash"]}"' in config
     assert f'#define RECSYS_GIT_COMMIT "{report["git_commit"]}"' in config
-    assert "#define RECSYS_FORMAT_VERSION 1\n" in config
+    assert "#define RECSYS_FORMAT_VERSION 2\n" in config
     assert "contents: int8_t [" in (tmp_path / "out" / "recsys_weights.h").read_text()
     lines = "\n".join(summary_lines(report, tmp_path / "out"))
     assert "int8 embeddings" in lines

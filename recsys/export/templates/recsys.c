@@ -103,7 +103,7 @@ int recsys_user_vector(uint32_t user, float vector[RECSYS_HIDDEN])
 #endif
 }
 
-/* ---- contents, a block at a time -------------------------------------------------------------------------------- */
+/* ---- contents, a block at a time ------------------------------------------------------------------------------- */
 
 /* Contents are stored by blocks, [blocks][RECSYS_HIDDEN][BLOCK]: the same component of neighbours lies side by side, and
  * one instruction computes with several contents. The last block is filled up with zeros.
@@ -111,8 +111,7 @@ int recsys_user_vector(uint32_t user, float vector[RECSYS_HIDDEN])
 #define BLOCK RECSYS_BLOCK
 #define BLOCK_NUMBERS ((size_t)RECSYS_HIDDEN * BLOCK)
 #define NUM_BLOCKS ((RECSYS_NUM_CONTENTS + BLOCK - 1u) / BLOCK)
-/* Components that are read at a time where they are not stored as floats. */
-#define SLICE 8u
+#define SLICE 8u /* components that are read at a time where they are not stored as floats */
 
 static uint32_t size_of_block(uint32_t block)
 {
@@ -164,17 +163,28 @@ static void read_content(uint32_t content, float vector[RECSYS_HIDDEN])
             const float *x = vectors + (size_t)i * RECSYS_HIDDEN;                                                      \
             float *product = products + i * BLOCK;                                                                     \
             for (uint32_t l = 0; l < BLOCK; l++) {                                                                     \
-                product[l] += SLICE_PRODUCT(x, 1, slice + l, BLOCK);                                                      \
+                product[l] += SLICE_PRODUCT(x, 1, slice + l, BLOCK);                                                   \
             }                                                                                                          \
         }                                                                                                              \
     }
 
 DEFINE_ADD_SLICE(, add_slice)
 
-/* Once more for processors with wider vectors. AVX2 alone has no fused multiply-add: the bits are the same. */
+/* The same for processors with wider vectors, which GCC and clang let us ask for. The bits are the same too: AVX2 has no
+ * fused multiply-add, and AVX-512 is only used where the compiler is told not to make any.
+ */
 #if defined(__GNUC__) && defined(__x86_64__) && !defined(RECSYS_PLAIN)
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
 DEFINE_ADD_SLICE(__attribute__((target("avx2"))), add_slice_avx2)
-#define ADD_SLICE (__builtin_cpu_supports("avx2") ? add_slice_avx2 : add_slice)
+#if defined(__clang__) || defined(__STRICT_ANSI__)
+DEFINE_ADD_SLICE(__attribute__((target("avx512f"))), add_slice_avx512)
+#define WIDEST (__builtin_cpu_supports("avx512f") ? add_slice_avx512 : add_slice_avx2)
+#else
+#define WIDEST add_slice_avx2
+#endif
+#define ADD_SLICE (__builtin_cpu_supports("avx2") ? WIDEST : add_slice)
 #else
 #define ADD_SLICE add_slice
 #endif
@@ -247,15 +257,20 @@ static void rise(heap *best, float score, uint32_t content)
     put(best, place, score, content);
 }
 
-/* Whether a score is good enough for a place among the best. A content that comes later loses against an equal score;
- * false for NaN too.
- */
+/* What a score must be above for a place among the best: a content that comes later loses against an equal score. */
+static float floor_of(const heap *best)
+{
+    if (best->size < best->capacity) {
+        return -INFINITY;
+    }
+    return best->capacity > 0 ? best->scores[0] : INFINITY;
+}
+
+/* Whether a content belongs among the best. False for NaN. */
 static int enters(const heap *best, float score, uint32_t content)
 {
-    if (best->size < best->capacity ? !(score > -INFINITY) : best->capacity == 0 || !(score > best->scores[0])) {
-        return 0;
-    }
-    return best->seen == NULL || (best->seen[content / 8u] >> (content % 8u) & 1u) == 0;
+    return score > floor_of(best) &&
+           (best->seen == NULL || (best->seen[content / 8u] >> (content % 8u) & 1u) == 0);
 }
 
 /* Put a content among the best if it belongs there. Contents are to come in rising order. */
@@ -328,7 +343,7 @@ static void begin_block(const perceptron *of, uint32_t block, float *restrict sc
     for (uint32_t l = 0; l < BLOCK; l++) {
         const float length = sqrtf(squares[l]);
         scale[l] = of->length > 0.0f ? of->length / (length < 1e-12f ? 1e-12f : length) : 1.0f;
-        logits[l] = of->outer_bias;
+        logits[l] = l < size_of_block(block) ? of->outer_bias : -INFINITY;
     }
 }
 
@@ -356,13 +371,13 @@ static void add_units(const perceptron *of, uint32_t first, uint32_t last, uint3
     }
 }
 
-/* How many of a block's contents may be among the best, going by bounds of their logits. */
-static uint32_t hopefuls(const heap *best, const float *bounds, uint32_t block)
+/* How many of a block may be among the best, but for what was seen. A loop without branches. */
+static uint32_t count_above(const float *restrict bounds, float floor)
 {
     uint32_t count = 0;
 
-    for (uint32_t l = 0; l < size_of_block(block); l++) {
-        count += enters(best, bounds[l], block * BLOCK + l) ? 1u : 0u;
+    for (uint32_t l = 0; l < BLOCK; l++) {
+        count += bounds[l] > floor ? 1u : 0u;
     }
     return count;
 }
@@ -410,7 +425,7 @@ static uint32_t recommend(const perceptron *of, heap *best)
 
         begin_block(of, block, scale, bounds);
         add_units(of, 0, done, block, scale, bounds);
-        while ((left = hopefuls(best, bounds, block)) > FEW && done < of->units) {
+        while ((left = count_above(bounds, floor_of(best))) > FEW && done < of->units) {
             const uint32_t next = of->units - done < STEP ? of->units : done + STEP;
             add_units(of, done, next, block, scale, bounds);
             done = next;

@@ -3,7 +3,11 @@
  * recsys_config.h holds the sizes, recsys_weights.h the numbers; both are written by `recsys export`. Scores are
  * logits: sigmoid(score), see recsys_probability, is the probability that the user acts on the content.
  *
- * Scoring a user takes about RECSYS_HIDDEN x (RECSYS_HEAD_UNITS + 4) floats of stack, 5 KiB at the usual 64 and 16.
+ * Scoring takes about RECSYS_HIDDEN x (RECSYS_HEAD_UNITS + 4) + 12 x RECSYS_BLOCK floats of stack, 7 KiB at the usual 64,
+ * 16 and 32, and 1 KiB more where embeddings are not stored as floats.
+ *
+ * GCC and clang compile the innermost loop of x86-64 three times, for SSE2, AVX2 and AVX-512, and the processor's best is
+ * taken. Define RECSYS_PLAIN to have nothing but C99. The bits are the same.
  *
  * Contents, users and moods are named by their index, from 0; an index that is too large, such as RECSYS_NOT_FOUND, is
  * nobody and is never read from.
@@ -75,7 +79,9 @@ int recsys_score_mood(uint32_t mood, float scores[RECSYS_NUM_CONTENTS]);
 uint32_t recsys_top_k(const float scores[RECSYS_NUM_CONTENTS], const uint8_t *seen, uint32_t k, uint32_t *contents,
                       float *best);
 
-/* Scoring and ranking at once, by tiles, for devices without room for all scores; the same answer. */
+/* Scoring and ranking at once: the same answer without room for all scores, and faster, since contents that cannot be
+ * among the best are not scored to the end.
+ */
 uint32_t recsys_recommend_user(const float vector[RECSYS_HIDDEN], const uint8_t *seen, uint32_t k, uint32_t *contents,
                                float *best);
 uint32_t recsys_recommend_mood(uint32_t mood, const uint8_t *seen, uint32_t k, uint32_t *contents, float *best);

@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -118,11 +119,15 @@ def test_overfits_fifty_events(name: str, objective: Objective) -> None:
     assert losses(module, batch, 60)[-1] < 0.02
 
 
-def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moods() -> None:
+@pytest.mark.parametrize("equal_users", [True, False])
+def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moods(equal_users: bool) -> None:
     batch = first_batch()
+    of_user = Counter(batch.user.tolist())  # all at one time
+    assert len(set(of_user.values())) > 1
+    weight = torch.tensor([1 / of_user[user] if equal_users else 1.0 for user in batch.user.tolist()])
     network = make_network("gat_sage", dropout=0.0)
     pick_zeros(network)
-    module = make_module(network=network, mood_weight=0.3)
+    module = make_module(network=network, mood_weight=0.3, equal_users=equal_users)
     logged: dict[str, float] = {}
     module.log = lambda key, value, **_: logged.update({key: value.item()})
 
@@ -131,7 +136,8 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
     with torch.no_grad():
         pairs = pair_logits(network, batch)
         moods = network.mood_logits(batch.mood[:, None], network.encode(batch.graph)[CONTENT][batch.mood_content])
-        expected = BCE()(pairs, batch.label, batch.log_q), BCE()(moods, batch.mood_label, batch.log_q)
+        same = torch.ones(len(batch.mood))
+        expected = BCE()(pairs, batch.label, batch.log_q, weight), BCE()(moods, batch.mood_label, batch.log_q, same)
     assert len(batch.mood)
     assert logged == pytest.approx({"train/loss": expected[0].item(), "train/mood_loss": expected[1].item()}, abs=1e-6)
     assert loss.item() == pytest.approx(expected[0].item() + 0.3 * expected[1].item(), abs=1e-6)
@@ -141,12 +147,12 @@ def test_only_the_hardest_negatives_enter_the_loss() -> None:
     batch = first_batch()
     network = make_network("hetero_sage", dropout=0.0)
     pick_zeros(network)
-    module = make_module(network=network, objective=BPR(), mood_weight=0.0)
+    module = make_module(network=network, objective=BPR(), mood_weight=0.0, equal_users=False)
     module.log = lambda *_, **__: None
     loss = module.training_step(replace(batch, keep=1), 0)
     logits = pair_logits(network, batch)
     hardest = torch.stack([logits[:, 0], logits[:, 1:].amax(dim=1)], dim=1)
-    torch.testing.assert_close(loss, BPR()(hardest, batch.label, torch.zeros_like(hardest)))
+    torch.testing.assert_close(loss, BPR()(hardest, batch.label, torch.zeros_like(hardest), torch.ones(len(hardest))))
 
 
 def test_a_batch_without_mood_seeds_and_a_weight_of_zero() -> None:

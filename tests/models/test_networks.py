@@ -462,7 +462,7 @@ def test_event_types_may_have_any_name() -> None:
         ({"dropout": 1.0}, r"model\.dropout"),
         ({"edge_attributes": ["speed"]}, "speed"),
         ({"edge_weights": "speed"}, "speed"),
-        ({"pair": "walk"}, r"model\.pair is 'walk': choose among none, propagate"),
+        ({"pair": "walk"}, r"model\.pair is 'walk': choose among none, co_engagement, propagate"),
     ],
 )
 def test_impossible_settings_are_errors(settings: dict[str, Any], message: str) -> None:

@@ -92,6 +92,7 @@ class TimedCounters:
         moments: kernel.Moments,
         scale: kernel.Scale,
         out: np.ndarray,
+        column: int = 0,
     ) -> None:
         """Write scaled counters, in the order of `Counters` and followed by attribute ages and for users `cold`.
 
@@ -101,12 +102,13 @@ class TimedCounters:
             at: moment of each row, int64, [P].
             moments: as `moments` gives them.
             scale: how counters and ages are scaled.
-            out: written to, float32, [P, columns].
+            out: written to, float32, [P, all columns]; `cold` is the last.
+            column: column of `out` where they begin.
         """
         time_of, order = self._log.time, kernel.by_node(node, self._num_nodes[node_type])
 
         def write_rows(first: int, last: int) -> None:
-            rows = (scale, order, out, first, last)
+            rows = (scale, order, out, column, first, last)
             of = (node, at, moments, self._windows)
             if node_type == USER:
                 kernel.write_users(*of, self._nodes[USER], self._popularity, self._posts, time_of, *rows)

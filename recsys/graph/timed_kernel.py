@@ -3,8 +3,8 @@
 Row i is a node as of the time of moment `at[i]`. It runs without the interpreter's lock on rows order[first:last].
 
 Rows are worked on in blocks, column by column: a column is a short loop over the rows of a block, whose turns do not
-wait for one another, so that what memory is slow to give is asked for together and logarithms are taken several at once.
-A new column is one more such loop that fills a line of `raw`, in the place where `counters` has it.
+wait for one another, so that what memory is slow to give is asked for together and logarithms are taken several at
+once. A new column is one more such loop that fills a line of `raw`, in the place where `counters` has it.
 """
 
 from typing import NamedTuple
@@ -141,6 +141,7 @@ def write_users(
     scale: Scale,
     order: np.ndarray,
     out: np.ndarray,
+    column: int,
     first: int,
     last: int,
 ) -> None:
@@ -159,7 +160,8 @@ def write_users(
         scale: how columns are scaled; `cold` is not.
         order: the rows in the order they are visited; by node is fastest, as a node's lists are read from memory but
             once, int64, [P].
-        out: written to, float32, [P, columns].
+        out: written to, float32, [P, all columns]; the last is whether the user is cold.
+        column: column of `out` where these begin.
         first: first place in `order`.
         last: the place after the last.
     """
@@ -168,30 +170,30 @@ def write_users(
         m = _fill(block, node, at, order, start, last)
         _look_up(block, m, users.events, moments.num_events)
         _look_up_windows(block, m, users.events, moments)
-        column = _counts(block, m, users, windows, raw)
-        _log1p(raw, 0, column, m)
+        line = _counts(block, m, users, windows, raw)
+        _log1p(raw, 0, line, m)
         for i in range(m):
             block.time[i] = users.exists_from[block.node[i]]
-        column = _age(block, m, moments, raw, column)
+        line = _age(block, m, moments, raw, line)
         for i in range(m):  # the first event; with none, now
             block.time[i] = moments.time[block.at[i]]
             if block.end[i] > block.begin[i]:
                 block.time[i] = time_of[users.events.item[block.begin[i]]]
-        column = _age(block, m, moments, raw, column)
-        column = _freshness(block, m, users.events, time_of, moments, raw, column)
+        line = _age(block, m, moments, raw, line)
+        line = _freshness(block, m, users.events, time_of, moments, raw, line)
         for i in range(m):
             count = block.end[i] - block.begin[i]
-            raw[column, i] = popularity[block.end[i] - 1] / count if count else 0.0
-        column += 1
+            raw[line, i] = popularity[block.end[i] - 1] / count if count else 0.0
+        line += 1
         for i in range(m):
             g, own = block.at[i], posts.offset[block.node[i]]
             stop = posts.offset[block.node[i] + 1] if block.node[i] < moments.num_users[g] else own
-            raw[column, i] = _before(posts.item, own, stop, moments.num_contents[g]) - own
-        _log1p(raw, column, column + 1, m)
-        _attribute_ages(block, m, users.times, moments, raw, column + 1)
-        _write(block, m, raw, scale, moments.version, order, out, start)
+            raw[line, i] = _before(posts.item, own, stop, moments.num_contents[g]) - own
+        _log1p(raw, line, line + 1, m)
+        _attribute_ages(block, m, users.times, moments, raw, line + 1)
+        _write(block, m, raw, scale, moments.version, order, out, column, start)
         for i in range(m):
-            out[order[start + i], raw.shape[0]] = 1.0 if block.end[i] == block.begin[i] else 0.0
+            out[order[start + i], out.shape[1] - 1] = 1.0 if block.end[i] == block.begin[i] else 0.0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -206,6 +208,7 @@ def write_contents(
     scale: Scale,
     order: np.ndarray,
     out: np.ndarray,
+    column: int,
     first: int,
     last: int,
 ) -> None:
@@ -217,23 +220,23 @@ def write_contents(
         m = _fill(block, node, at, order, start, last)
         _look_up(block, m, contents.events, moments.num_events)
         _look_up_windows(block, m, contents.events, moments)
-        column = _counts(block, m, contents, windows, raw)
+        line = _counts(block, m, contents, windows, raw)
         for w in range(num_windows):
             for i in range(m):
                 rate[w, i] = raw[w, i] * moments.rate[block.at[i], windows.every[w]]
         _log1p(rate, 0, num_windows, m)
-        _log1p(raw, 0, column, m)
+        _log1p(raw, 0, line, m)
         for w in range(1, num_windows):
             for i in range(m):
-                raw[column, i] = rate[w - 1, i] - rate[w, i]
-            column += 1
-        _mean_values(block, m, num_contents, values, moments, raw[column])
+                raw[line, i] = rate[w - 1, i] - rate[w, i]
+            line += 1
+        _mean_values(block, m, num_contents, values, moments, raw[line])
         for i in range(m):
             block.time[i] = contents.exists_from[block.node[i]]
-        column = _age(block, m, moments, raw, column + 1)
-        column = _freshness(block, m, contents.events, time_of, moments, raw, column)
-        _attribute_ages(block, m, contents.times, moments, raw, column)
-        _write(block, m, raw, scale, moments.version, order, out, start)
+        line = _age(block, m, moments, raw, line + 1)
+        line = _freshness(block, m, contents.events, time_of, moments, raw, line)
+        _attribute_ages(block, m, contents.times, moments, raw, line)
+        _write(block, m, raw, scale, moments.version, order, out, column, start)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -247,6 +250,7 @@ def write_groups(
     scale: Scale,
     order: np.ndarray,
     out: np.ndarray,
+    column: int,
     first: int,
     last: int,
 ) -> None:
@@ -259,9 +263,9 @@ def write_groups(
             raw[0, i] = block.end[i] - block.begin[i]
         _look_up(block, m, events, moments.num_events)
         _look_up_windows(block, m, events, moments)
-        column = _window_counts(block, m, windows, raw, 1)
-        _log1p(raw, 0, column, m)
-        _write(block, m, raw, scale, moments.version, order, out, start)
+        line = _window_counts(block, m, windows, raw, 1)
+        _log1p(raw, 0, line, m)
+        _write(block, m, raw, scale, moments.version, order, out, column, start)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -469,6 +473,7 @@ def _write(
     version: np.ndarray,
     order: np.ndarray,
     out: np.ndarray,
+    column: int,
     start: int,
 ) -> None:
     """Scale all columns and write them."""
@@ -476,7 +481,7 @@ def _write(
         row, of = order[start + i], version[block.at[i]]
         for j in range(raw.shape[0]):
             value = (raw[j, i] - scale.mean[of, j]) * scale.factor[of, j]
-            out[row, j] = min(max(value, -scale.clip), scale.clip)
+            out[row, column + j] = min(max(value, -scale.clip), scale.clip)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from recsys.loading.adjacency import LAST, UNIFORM, Adjacency
-from recsys.loading.neighbor_draws import FEW, draw_uniform, draw_weighted
-from recsys.loading.node_table import empty_table, place_of
+from recsys.loading.adjacency_kernel import LAST, UNIFORM, Adjacency
+from recsys.loading.draw_kernel import FEW, draw_uniform, draw_weighted
+from recsys.loading.node_table_kernel import empty_table, place_of
 
 
 class Roots(NamedTuple):
@@ -94,7 +94,9 @@ def find(
     edge_type, edge = np.empty(guess, np.uint8), np.empty((guess, 3), np.int32)
     position = np.empty(guess, np.int64)  # of the drawn edges of a hop in the graph's arrays
     score = np.empty(16, np.float64)
-    ranges = np.empty((64, 3), np.int64)  # of the edges into the nodes of a hop: first, first and after the last visible
+    ranges = np.empty(
+        (64, 3), np.int64
+    )  # of the edges into the nodes of a hop: first, first and after the last visible
     num_nodes = np.zeros((last - first, hops + 1, num_types), np.int64)
     num_edges = np.zeros((last - first, hops, fan_out.shape[0]), np.int64)
     state = np.zeros(1, np.uint64)

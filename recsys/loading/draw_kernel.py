@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from recsys.loading.adjacency import DECAY, STRENGTH, Adjacency
+from recsys.loading.adjacency_kernel import DECAY, STRENGTH, Adjacency
 
 # Weighted draws without replacement are rejection, or one pass over all edges where there are few of them for a draw.
 FEW = 4

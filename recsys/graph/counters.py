@@ -32,6 +32,7 @@ class Counters:
         self._log = log
         self._windows = tuple(windows)
         self._values = ValueScale(log)
+        self._popularity = popularity_when_met(log)
 
     def before(self, t: int) -> dict[str, Columns]:
         """Counters of the nodes that exist before `t` (ns), node type -> columns; the names do not depend on `t`."""
@@ -52,9 +53,8 @@ class Counters:
         """Activity, age, taste for popular contents, and posts of each user."""
         log, user = self._log, self._log.user[:n]
         counts = self._window_counts(user, num_users)
-        popularity = np.log1p(np.bincount(log.content[:n], minlength=num_contents))
         num_events = np.bincount(user, minlength=num_users)
-        sum_popularity = np.bincount(user, weights=popularity[log.content[:n]], minlength=num_users)
+        sum_popularity = np.bincount(user, weights=self._popularity[:n], minlength=num_users)
         poster = log.user_of_creator[maker]
         poster = poster[(poster >= 0) & (poster < num_users)]
         return {
@@ -114,6 +114,22 @@ class Counters:
         last = np.full(num_nodes, t - span)
         last[node] = time  # of repeated indices numpy keeps the last, and events are in time order
         return float(np.log1p(AGE_RESOLUTION)) - log_age(last, t, span)
+
+
+def popularity_when_met(log: EventLog) -> np.ndarray:
+    """log(1 + events that each event's content had had strictly before it), float64 [num_events].
+
+    A number of the event's own time: so sums over a user's past are running sums, and no later event moves them.
+    """
+    order = np.argsort(log.content, kind="stable")
+    content, time = log.content[order], log.time[order]
+    place = np.arange(len(order))
+    is_new = np.diff(content, prepend=-1) != 0
+    is_later = is_new | (np.diff(time, prepend=time[:1]) != 0)
+    first, earlier = (np.maximum.accumulate(np.where(begins, place, 0)) for begins in (is_new, is_later))
+    popularity = np.empty(len(order))
+    popularity[order] = np.log1p(earlier - first)
+    return popularity
 
 
 def window_size(num_events: int, share: float) -> int:

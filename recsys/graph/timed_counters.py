@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.data.event_log import EventLog
 from recsys.graph import timed_kernel as kernel
-from recsys.graph.counters import RATE_UNIT, RECENT_SHARE
+from recsys.graph.counters import RATE_UNIT, RECENT_SHARE, popularity_when_met
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
 from recsys.threads import in_parts
 
@@ -26,16 +26,26 @@ class TimedCounters:
 
     def __init__(self, log: EventLog, windows: Sequence[float], times: dict[str, np.ndarray]) -> None:
         self._log = log
-        self._windows = tuple(windows)
+        # Events by type are counted in the whole past and in its latest part.
+        self._shares = sorted({*windows, 1.0, RECENT_SHARE})
+        self._windows = kernel.Windows(
+            every=np.array([self._shares.index(share) for share in windows], dtype=np.int64),
+            typed=np.array([self._shares.index(share) for share in (1.0, RECENT_SHARE)], dtype=np.int64),
+        )
+        self._num_nodes = {
+            USER: len(log.users),
+            CONTENT: len(log.contents),
+            CREATOR: len(log.creators),
+            TAG: len(log.tags),
+        }
         event = np.arange(len(log))
         self._nodes = {
             USER: self._of_nodes(log.users.exists_from, log.user, times[USER]),
             CONTENT: self._of_nodes(log.contents.exists_from, log.content, times[CONTENT]),
         }
-        done, acted_on = self._nodes[USER].events.item, self._nodes[CONTENT].events.item
-        place = np.empty(len(log), dtype=np.int32)
-        place[acted_on] = np.arange(len(log))
-        self._histories = kernel.Histories(log.content[done].astype(np.int32), place[done])
+        by_user = self._nodes[USER].events
+        met = popularity_when_met(log)
+        self._popularity = kernel.running_sums(by_user.offset, met[by_user.item])
         made = np.flatnonzero(log.creator_of >= 0)
         maker = log.creator_of[made]
         poster = log.user_of_creator[maker]
@@ -51,24 +61,13 @@ class TimedCounters:
             CREATOR: _lists(on_creator[on_creator >= 0], event[on_creator >= 0], len(log.creators)),
             TAG: _lists(on_tags, tagged_event, len(log.tags)),
         }
-        longest = max(
-            int(np.diff(of.offset).max(initial=0))
-            for of in (
-                self._nodes[USER].events,
-                self._nodes[CONTENT].events,
-                *self._events.values(),
-                *self._members.values(),
-            )
-        )
-        longest = max(longest, int(np.diff(self._posts.offset).max(initial=0)))
-        self._logs = (log.time, np.log1p(np.arange(longest + 1)))
         self._values = _Values(log)
 
     def moments(self, times: np.ndarray, version: np.ndarray) -> kernel.Moments:
         """What is the same for all nodes at each of the times (ns), int64 [G], with a row of the scale for each."""
-        log, windows = self._log, self._windows
+        log = self._log
         n = log.time.searchsorted(times)
-        sizes = np.column_stack([_window_sizes(n, share) for share in (*windows, RECENT_SHARE)])
+        sizes = np.column_stack([_window_sizes(n, share) for share in self._shares])
         low_value, width, mean = self._values.as_of(n)
         return kernel.Moments(
             time=times,
@@ -77,7 +76,7 @@ class TimedCounters:
             num_users=log.users.exists_from.searchsorted(times),
             num_contents=log.contents.exists_from.searchsorted(times),
             low=n[:, None] - sizes,
-            rate=RATE_UNIT / np.maximum(sizes[:, : len(windows)], 1),
+            rate=RATE_UNIT / np.maximum(sizes, 1),
             low_value=low_value,
             value_width=width,
             mean_value=mean,
@@ -93,6 +92,7 @@ class TimedCounters:
         moments: kernel.Moments,
         scale: kernel.Scale,
         out: np.ndarray,
+        column: int = 0,
     ) -> None:
         """Write scaled counters, in the order of `Counters` and followed by attribute ages and for users `cold`.
 
@@ -102,31 +102,28 @@ class TimedCounters:
             at: moment of each row, int64, [P].
             moments: as `moments` gives them.
             scale: how counters and ages are scaled.
-            out: written to, float32, [P, columns].
+            out: written to, float32, [P, all columns]; `cold` is the last.
+            column: column of `out` where they begin.
         """
-        log_of = self._logs[1]
-        order = np.argsort(node)
+        time_of, order = self._log.time, kernel.by_node(node, self._num_nodes[node_type])
 
         def write_rows(first: int, last: int) -> None:
-            rows = (scale, order, out, first, last)
+            rows = (scale, order, out, column, first, last)
+            of = (node, at, moments, self._windows)
             if node_type == USER:
-                nodes = (self._nodes[USER], self._nodes[CONTENT], self._histories, self._posts)
-                kernel.write_users(node, at, moments, *nodes, self._logs, *rows)
+                kernel.write_users(*of, self._nodes[USER], self._popularity, self._posts, time_of, *rows)
             elif node_type == CONTENT:
-                kernel.write_contents(node, at, moments, self._nodes[CONTENT], self._values.lists, self._logs, *rows)
+                kernel.write_contents(*of, self._nodes[CONTENT], self._values.lists, time_of, *rows)
             else:
-                of = (self._members[node_type], self._events[node_type])
-                kernel.write_groups(node, at, moments, *of, log_of, *rows)
+                kernel.write_groups(*of, self._members[node_type], self._events[node_type], *rows)
 
         for _ in in_parts(write_rows, len(node)):
             pass
 
     def _of_nodes(self, exists_from: np.ndarray, node: np.ndarray, times: np.ndarray) -> kernel.Nodes:
-        offset, item, pair = kernel.lists(node, np.arange(len(node)), len(exists_from))
-        types = self._log.type[pair][:, None] == np.arange(len(self._log.types))
-        before = np.zeros((len(node) + 1, len(self._log.types)), dtype=np.int32)
-        np.cumsum(types, axis=0, out=before[1:])
-        return kernel.Nodes(exists_from, kernel.Lists(offset, item), before, np.ascontiguousarray(times))
+        offset, item, _ = kernel.lists(node, np.arange(len(node)), len(exists_from))
+        types = kernel.running_counts(offset, self._log.type[item], len(self._log.types))
+        return kernel.Nodes(exists_from, kernel.Lists(offset, item), types, np.ascontiguousarray(times))
 
 
 class _Values:
@@ -135,6 +132,9 @@ class _Values:
     def __init__(self, log: EventLog) -> None:
         event = np.flatnonzero(np.isfinite(log.value))
         kinds = np.unique(log.type[event])
+        # Where no type's values ever differ, the feature is 0 for all and there is nothing to look up.
+        differ = any(np.ptp(log.value[event[log.type[event] == kind]]) > 0 for kind in kinds)
+        event, kinds = (event, kinds) if differ else (event[:0], kinds[:0])
         self._events = [event[log.type[event] == kind] for kind in kinds]
         values = [log.value[of_type].astype(np.float64) for of_type in self._events]
         self._lowest = [np.minimum.accumulate(of_type) for of_type in values]
@@ -142,8 +142,8 @@ class _Values:
         self._sum = [np.cumsum(of_type) for of_type in values]
         row = np.searchsorted(kinds, log.type[event]) * len(log.contents) + log.content[event]
         offset, item, pair = kernel.lists(row, event, len(kinds) * len(log.contents))
-        before = np.concatenate([[0.0], np.cumsum(log.value[event[pair]].astype(np.float64))])
-        self.lists = kernel.Values(kernel.Lists(offset, item), before)
+        total = kernel.running_sums(offset, log.value[event[pair]].astype(np.float64))
+        self.lists = kernel.Values(kernel.Lists(offset, item), total)
 
     def as_of(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Least values and widths of the types [G, K], and the mean of all scaled values [G], of the first n events."""

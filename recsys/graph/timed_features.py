@@ -67,16 +67,16 @@ class TimedFeatures:
         if self._counters is None or moments is None:  # without time features
             return torch.from_numpy(numbers[node]), categories
         readings = self._readings.get(node_type)
-        read = list(last_readings(readings, node, times[at]).values()) if readings is not None else []
+        read = []
+        if readings is not None and readings.names:
+            read = list(last_readings(readings, node, times[at]).values())
         width, counted = numbers.shape[1], scale.mean.shape[1] - len(read)
         x = np.empty((len(node), width + counted + len(read) + (node_type == USER)), dtype=np.float32)
         if width:
             x[:, :width] = numbers[node]
         counters = kernel.Scale(scale.mean[:, :counted].copy(), scale.factor[:, :counted].copy(), scale.clip)
-        out = x[:, width:] if not read else np.empty((len(node), counted + (node_type == USER)), dtype=np.float32)
-        self._counters.write(node_type, node, at, moments=moments, scale=counters, out=out)
+        self._counters.write(node_type, node, at, moments=moments, scale=counters, out=x, column=width)
         if read:  # they stand between the counters and `cold`
-            x[:, width : width + counted], x[:, width + counted + len(read) :] = out[:, :counted], out[:, counted:]
             mean, factor = (of[moments.version[at], counted:] for of in (scale.mean, scale.factor))
             scaled = (np.column_stack(read) - mean) * factor
             x[:, width + counted : width + counted + len(read)] = scaled.clip(-scale.clip, scale.clip)

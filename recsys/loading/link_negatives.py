@@ -59,7 +59,8 @@ class UnlinkedNodes:
             self._born = born.numpy()[self._order]
         links = [data[kind].edge_index.numpy() for kind in data.edge_types if (kind[0], kind[2]) == (source, target)]
         pairs = np.concatenate([np.zeros((2, 0), dtype=np.int64), *links], axis=1)
-        self._links = np.unique(pairs[0] * self._num_targets + pairs[1])
+        keys = np.sort(pairs[0] * self._num_targets + pairs[1])
+        self._links = keys[np.diff(keys, prepend=-1) > 0]
 
     def is_link(self, source: np.ndarray, target: np.ndarray, time: np.ndarray) -> np.ndarray:
         """See `LinkNegatives`."""

@@ -11,23 +11,24 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torch_geometric.data import HeteroData
 from torch_geometric.sampler import HeteroSamplerOutput
 
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
-from recsys.data.strength import recency, strength
 from recsys.errors import UserError
-from recsys.graph.schema import CONTENT, SIMILAR, USER, EdgeType, event_edge, reverse
+from recsys.graph.schema import CONTENT, EVENT_ATTRIBUTES, SIMILAR, USER, EdgeType, event_edge, reverse
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.batch import LinkBatch
+from recsys.loading.event_attributes_kernel import write_event_attributes
 from recsys.loading.event_seeds import EventSeeds
 from recsys.loading.negatives import NegativeRequest, NegativeSampler
 from recsys.loading.neighbor_sampler import Strategy, TemporalNeighborSampler
 from recsys.loading.pyg_lib_sampler import PygLibSampler
 from recsys.loading.seeds import ContentMoods, cut_times
 from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler, subgraph_keys
+from recsys.threads import in_parts
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ class NeighborLoader:
     Everything that a seed sees is as of its own query time: edges, their strength and recency, counters and ages. Only
     what takes a pass over all nodes is renewed at a few times, and a seed sees the last one at or before its own: the
     mean and spread behind z-scores, and similarity edges. A batch is a pure function of (seed, epoch, place in the
-    epoch): it depends neither on earlier batches nor on the number of threads or workers. Under distributed
-    training every process gets its own share of an epoch's batches.
+    epoch, number of processes): it depends neither on earlier batches nor on the number of threads or workers. Under
+    distributed training every process gets its own share of an epoch's seeds, and every seed comes once.
 
     Args:
         log: the event log.
@@ -57,7 +58,7 @@ class NeighborLoader:
         strategy: how they are drawn; see `TemporalNeighborSampler`.
         half_life: for the strategy "decay", days.
         replace: whether one edge can be drawn several times.
-        batch_size: seeds of a batch.
+        batch_size: most seeds of a batch; those of an epoch differ by at most one.
         seeds_per_epoch: seeds drawn at random for an epoch; None takes all.
         horizon, start_share: which pairs are seeds and when they are asked for; see `EventSeeds`.
         refreshes: how many times z-scores' scaling and similarity edges are renewed.
@@ -108,10 +109,12 @@ class NeighborLoader:
         self._index = index
         self._negatives = negatives
         self._seed = seed
+        self._threads = threads
         self._batch_size = batch_size
         self._moods = ContentMoods(log)
         self._seeds = EventSeeds(log, horizon=horizon, start_share=start_share)
-        self._seeds_per_epoch = min(seeds_per_epoch or len(self._seeds), len(self._seeds))
+        self.seeds_per_epoch = min(seeds_per_epoch or len(self._seeds), len(self._seeds))
+        self._order: tuple[int, np.ndarray] | None = None
         renewed = cut_times(log, refreshes, start_share)
         self._features = graph.timed_features(renewed)
         edges = graph.timed_edges(renewed)
@@ -133,7 +136,7 @@ class NeighborLoader:
             self._sampler = PygLibSampler(edges, by_type, strategy=strategy, replace=replace, seed=seed)
         else:
             raise UserError(f"loader.sampler is {sampler!r}: choose numba or pyg_lib.")
-        self._places = _Places(self)
+        self._places = _Places(self.seeds_per_epoch, batch_size)
         self._loader: DataLoader[LinkBatch] = DataLoader(
             _Batches(self),
             batch_size=None,
@@ -149,20 +152,14 @@ class NeighborLoader:
         """Number of batches of every epoch, in this process."""
         return len(self._places)
 
-    @property
-    def num_batches(self) -> int:
-        """Number of batches of every epoch, over all processes."""
-        return ceil(self._seeds_per_epoch / self._batch_size)
-
     def batches(self, epoch: int) -> Iterable[LinkBatch]:
         """The batches of one epoch; the seeds are shuffled, and their times drawn, by (seed, epoch)."""
         self._places.epoch = epoch
         return self._loader
 
-    def batch(self, epoch: int, place: int) -> LinkBatch:
-        """The batch at `place`, from 0, of an epoch."""
-        order = self._rng(_ORDER, epoch).permutation(len(self._seeds))[: self._seeds_per_epoch]
-        chosen = order[place * self._batch_size : (place + 1) * self._batch_size]
+    def batch(self, epoch: int, place: int, num_batches: int | None = None) -> LinkBatch:
+        """The batch at `place`, from 0, of an epoch of so many batches over all processes; None for one process's."""
+        chosen = self._chosen(epoch, place, num_batches or ceil(self.seeds_per_epoch / self._batch_size))
         asked = self._seeds.asked(chosen, self._rng(_TIMES, epoch, place))
 
         def is_forbidden(row: np.ndarray, content: np.ndarray) -> np.ndarray:
@@ -201,6 +198,15 @@ class NeighborLoader:
             keep=drawn.keep,
         )
 
+    def _chosen(self, epoch: int, place: int, num_batches: int) -> np.ndarray:
+        """The seeds of a batch, int64, [B]: an epoch's are cut into batches of sizes that differ by at most one."""
+        if self._order is None or self._order[0] != epoch:  # drawing it takes longer than a batch
+            order = self._rng(_ORDER, epoch).permutation(len(self._seeds))[: self.seeds_per_epoch]
+            self._order = (epoch, order)
+        first, last = (self.seeds_per_epoch * end // num_batches for end in (place, place + 1))
+        chosen: np.ndarray = self._order[1][first:last]
+        return chosen
+
     def _graph(self, out: HeteroSamplerOutput, time: np.ndarray) -> HeteroData:
         """Subgraphs with features as of their times (ns), [S]."""
         data = HeteroData()
@@ -214,18 +220,25 @@ class NeighborLoader:
             store = data[kind]
             store.edge_index = torch.stack([source, out.col[kind]])
             store.num_sampled_edges = out.num_sampled_edges[kind]
-            seen_from = time[rows[kind[2]][1][out.col[kind].numpy()]]
             if kind in self._event_edges:
-                store.edge_attr = self._event_attributes(kind, out.edge[kind], seen_from)
+                store.edge_attr = self._event_attributes(out, kind, time)
             elif kind[1] == SIMILAR:
                 store.edge_attr = self._stores[kind].weight[out.edge[kind]][:, None]
         return data
 
-    def _event_attributes(self, kind: EdgeType, edge: Tensor, seen_from: np.ndarray) -> Tensor:
-        """The columns EVENT_ATTRIBUTES of edges, each as of its own time (ns), float32 [E, 3]."""
-        weight = self._stores[kind].weight[edge].numpy()
-        late = recency(self._stores[kind].time[edge].numpy(), int(self._log.time[0]), seen_from)
-        return torch.from_numpy(np.stack([weight, late, strength(weight, late) / 2], axis=1))
+    def _event_attributes(self, out: HeteroSamplerOutput, kind: EdgeType, time: np.ndarray) -> Tensor:
+        """The columns EVENT_ATTRIBUTES of edges, each as of its own subgraph's time (ns), float32 [E, 3]."""
+        store, first = self._stores[kind], int(self._log.time[0])
+        edge, col, batch = out.edge[kind].numpy(), out.col[kind].numpy(), out.batch[kind[2]].numpy()
+        attributes = np.empty((len(edge), len(EVENT_ATTRIBUTES)), dtype=np.float32)
+
+        def write(begin: int, end: int) -> None:
+            weight, since = store.weight.numpy(), store.time.numpy()
+            write_event_attributes(edge, col, batch, weight, since, first, time, attributes, begin, end)
+
+        for _ in in_parts(write, len(edge), self._threads):
+            pass
+        return torch.from_numpy(attributes)
 
     def _rng(self, stream: int, epoch: int, place: int = 0) -> np.random.Generator:
         # Always four numbers: numpy seeds [1, 2] and [1, 2, 0] alike.
@@ -244,30 +257,40 @@ def _by_edge_type(
 
 
 class _Batches(Dataset[LinkBatch]):
-    """The batches as a map from (epoch, place), so that workers can share them out and outlive an epoch."""
+    """The batches as a map from what `_Places` gives, so that workers can share them out and outlive an epoch."""
 
     def __init__(self, loader: NeighborLoader) -> None:
         self._loader = loader
 
-    def __getitem__(self, index: tuple[int, int]) -> LinkBatch:
+    def __getitem__(self, index: tuple[int, int, int]) -> LinkBatch:
         return self._loader.batch(*index)
 
 
-class _Places(Sampler[tuple[int, int]]):
-    """(epoch, place) of every batch of this process in an epoch."""
+class _Places(Sampler[tuple[int, int, int]]):
+    """Epoch, place and number of all batches, of every batch of this process in an epoch.
 
-    def __init__(self, loader: NeighborLoader) -> None:
-        self._num_batches = loader.num_batches
+    Under distributed training every process gets as many batches, since all must take as many steps, and every seed
+    comes once: so the seeds are cut into a multiple of the processes.
+    """
+
+    def __init__(self, num_seeds: int, batch_size: int) -> None:
+        self._num_seeds = num_seeds
+        self._batch_size = batch_size
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self._own())
+        return ceil(self._num_seeds / (self._batch_size * _processes()[1]))
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, place) for place in self._own())
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        rank, processes = _processes()
+        if self._num_seeds < processes:
+            raise UserError(f"{self._num_seeds} seeds an epoch are too few for {processes} processes.")
+        every = len(self) * processes
+        return ((self.epoch, place, every) for place in range(rank, every, processes))
 
-    def _own(self) -> Sequence[int]:
-        places = range(self._num_batches)
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return places
-        return list(DistributedSampler(places, shuffle=False))  # type: ignore[arg-type]
+
+def _processes() -> tuple[int, int]:
+    """Number of this process and of all, under distributed training."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()

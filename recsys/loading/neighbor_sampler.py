@@ -8,21 +8,19 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.sampler import HeteroSamplerOutput
 
 from recsys.errors import UserError
 from recsys.graph.schema import EdgeType
 from recsys.loading import neighbor_kernel as kernel
+from recsys.loading.adjacency import CHANCES, adjacency
 from recsys.loading.link_negatives import LinkNegatives
 from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler
 from recsys.threads import in_parts
 
 Strategy = Literal["uniform", "last", "strength", "decay"]
 FanOut = Sequence[int] | Mapping[EdgeType, Sequence[int]]
-
-ALWAYS = np.iinfo(np.int64).min  # the time of what is visible from everywhere
 
 
 class TemporalNeighborSampler(SubgraphSampler):
@@ -78,11 +76,14 @@ class TemporalNeighborSampler(SubgraphSampler):
         self._replace = replace
         self._threads = threads
         _check_strategy(strategy, half_life)
-        edges = [
-            _SortedEdges(data, kind, time_attr=time_attr, end_attr=end_attr, weight_attr=weight_attr)
-            for kind in self.edge_types
-        ]
-        self._graph = _adjacency(data, self.node_types, edges, strategy, half_life)
+        self._graph = adjacency(
+            data,
+            strategy=strategy,
+            half_life=half_life,
+            time_attr=time_attr,
+            end_attr=end_attr,
+            weight_attr=weight_attr,
+        )
         self._guess = 1024  # nodes of a chunk, as of late
 
     def subgraphs(self, seeds: Seeds) -> HeteroSamplerOutput:
@@ -150,123 +151,10 @@ def checked_fan_out(fan_out: FanOut, edge_types: Sequence[EdgeType]) -> np.ndarr
 
 
 def _check_strategy(strategy: str, half_life: float | None) -> None:
-    if strategy not in ("uniform", "last", "strength", "decay"):
+    if strategy not in CHANCES:
         raise UserError(f"The sampling strategy is {strategy!r}: choose uniform, last, strength or decay.")
     if strategy == "decay" and not (half_life is not None and 0 < half_life < float("inf")):
         raise UserError(f"The sampling strategy decay needs a positive half_life, not {half_life}.")
-
-
-class _SortedEdges:
-    """The edges of one type by target, then by the time from which they count, then as they were.
-
-    Attributes:
-        start: first edge of each target, and the number of edges, int64, [targets + 1].
-        neighbour, time, end, weight: as in `kernel.Adjacency`; `end` and `weight` are None where there are none.
-        timed: whether the edges have times of their own.
-    """
-
-    def __init__(self, data: HeteroData, kind: EdgeType, *, time_attr: str, end_attr: str, weight_attr: str) -> None:
-        store, name = data[kind], "__".join(kind)
-        source, target = store.edge_index.numpy().astype(np.int64, copy=False)
-        num_sources, num_targets = int(data[kind[0]].num_nodes), int(data[kind[2]].num_nodes)
-        for end, most in ((source, num_sources), (target, num_targets)):
-            if len(end) and not (end.min() >= 0 and end.max() < most):
-                raise UserError(f"Edges of {name} lead to nodes that the graph does not have.")
-        if max(num_sources, num_targets, len(source)) >= 2**31:
-            raise UserError(f"{name} has 2^31 or more nodes or edges, which is more than the sampler can count.")
-        self.timed = time_attr in store
-        self.num_targets = num_targets
-        time = np.full(len(source), ALWAYS)
-        if self.timed:
-            time = _whole(store[time_attr], f"the times of {name}")
-        for node_type, end in ((kind[0], source), (kind[2], target)):
-            if time_attr in data[node_type]:
-                time = np.maximum(time, _whole(data[node_type][time_attr], f"the times of {node_type}")[end])
-        ascending = len(time) < 2 or bool((time[1:] >= time[:-1]).all())
-        order = np.argsort(target, kind="stable") if ascending else np.lexsort((time, target))
-        self.start = np.concatenate([[0], np.cumsum(np.bincount(target, minlength=num_targets))])
-        self.neighbour = np.stack([source[order], order], axis=1).astype(np.int32)
-        self.time = time[order]
-        self.end = self.weight = None
-        if end_attr in store:
-            self.end = _whole(store[end_attr], f"the end times of {name}")[order]
-            same = target[order][1:] == target[order][:-1]
-            if (same & (self.end[1:] < self.end[:-1])).any():
-                raise UserError(
-                    f"An edge of {name} ends before an earlier one of the same node; edges must end in order."
-                )
-        if weight_attr in store:
-            self.weight = store[weight_attr].numpy().astype(np.float64).reshape(-1)[order]
-            if not (np.isfinite(self.weight) & (self.weight >= 0)).all():
-                raise UserError(f"The weights of {name} must be numbers of at least 0.")
-
-
-def _whole(values: Tensor, what: str) -> np.ndarray:
-    if values.is_floating_point():
-        raise UserError(f"For the neighbour sampler {what} must be whole numbers (int64).")
-    return values.numpy().astype(np.int64, copy=False)
-
-
-def _adjacency(
-    data: HeteroData,
-    node_types: list[str],
-    edges: list[_SortedEdges],
-    strategy: Strategy,
-    half_life: float | None,
-) -> kernel.Adjacency:
-    number = {kind: i for i, kind in enumerate(node_types)}
-    kinds = list(data.edge_types)
-    leads_into = np.array([number[kind[2]] for kind in kinds], dtype=np.int64)
-    num_nodes = np.array([int(data[kind].num_nodes) for kind in node_types], dtype=np.int64)
-    first_edge = np.cumsum([0] + [len(part.time) for part in edges])
-    starts = [part.start + first for part, first in zip(edges, first_edge[:-1], strict=True)]
-    rows = np.array([len(start) for start in starts], dtype=np.int64)
-    weighted = strategy in ("strength", "decay")
-    timed = {"uniform": kernel.UNIFORM, "last": kernel.LAST, "strength": kernel.STRENGTH, "decay": kernel.DECAY}[
-        strategy
-    ]
-
-    def chance(part: _SortedEdges) -> int:
-        if not weighted or part.timed:
-            return timed
-        return kernel.UNIFORM if part.weight is None else kernel.STATIC
-
-    def joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
-        return (
-            np.concatenate([np.zeros((0, *parts[0].shape[1:]), dtype), *parts]).astype(dtype)
-            if parts
-            else np.zeros(0, dtype)
-        )
-
-    time = joined([part.time for part in edges], np.int64)
-    own = [part.time.min() for part in edges if part.timed and len(part.time)]
-    any_ends = any(part.end is not None for part in edges)
-    size = len(time) if weighted else 0
-    graph = kernel.Adjacency(
-        into=np.argsort(leads_into, kind="stable").astype(np.int64),
-        into_offset=np.searchsorted(np.sort(leads_into), np.arange(len(node_types) + 1)).astype(np.int64),
-        source_type=np.array([number[kind[0]] for kind in kinds], dtype=np.int64),
-        first_id=(np.cumsum(num_nodes) - num_nodes).astype(np.int64),
-        row=(np.cumsum(rows) - rows).astype(np.int64),
-        start=joined(starts, np.int64),
-        neighbour=joined([part.neighbour for part in edges], np.int32).reshape(-1, 2),
-        time=time,
-        ends=np.array([part.end is not None for part in edges], dtype=bool),
-        end=joined(
-            [np.zeros(len(p.time), np.int64) if p.end is None else p.end for p in edges] if any_ends else [], np.int64
-        ),
-        chance=np.array([chance(part) for part in edges], dtype=np.int64),
-        weight=joined(
-            [np.ones(len(p.time)) if p.weight is None else p.weight for p in edges] if weighted else [], np.float64
-        ),
-        mass=np.zeros(size),
-        late_mass=np.zeros(size if strategy == "strength" else 0),
-        first_time=int(min(own, default=0)),
-        half_life=float(half_life or 1.0),
-    )
-    if weighted:
-        kernel.running_sums(graph)
-    return graph
 
 
 def _roots(seeds: Seeds, node_types: list[str]) -> kernel.Roots:

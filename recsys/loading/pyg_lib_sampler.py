@@ -11,8 +11,9 @@ from torch_geometric.sampler import HeteroSamplerOutput, NeighborSampler
 
 from recsys.errors import UserError
 from recsys.graph.schema import EdgeType
+from recsys.loading.adjacency import ALWAYS
 from recsys.loading.link_negatives import LinkNegatives
-from recsys.loading.neighbor_sampler import ALWAYS, FanOut, checked_fan_out
+from recsys.loading.neighbor_sampler import FanOut, checked_fan_out
 from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler
 
 

@@ -86,10 +86,10 @@ class SubgraphSampler(BaseSampler):  # type: ignore[misc]
         self._epoch = torch.zeros(1, dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]
         self._told = False
-        self._by_ends: dict[tuple[str, str], LinkNegatives] = {}
-        if negatives is None:
-            ends = {(source, target) for source, _, target in data.edge_types}
-            self._by_ends = {pair: UnlinkedNodes(data, *pair, time_attr) for pair in sorted(ends)}
+        self._data = data
+        self._time_attr = time_attr
+        # Made when they are first asked for: only seed links need them, and sorting all links takes a while.
+        self._unlinked: dict[tuple[str, str], LinkNegatives] = {}
 
     @abstractmethod
     def subgraphs(self, seeds: Seeds) -> HeteroSamplerOutput:
@@ -153,12 +153,7 @@ class SubgraphSampler(BaseSampler):  # type: ignore[misc]
         self, kind: tuple[str, str, str], links: "_Links", ids: np.ndarray, amount: int, share: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """The links that have a valid negative, and their negatives, [R] and [R, amount]."""
-        negatives = self._given_negatives or self._by_ends.get((kind[0], kind[2]))
-        if negatives is None:
-            raise UserError(
-                f"No edge of the graph leads from {kind[0]} to {kind[2]}, so it is unknown which pairs are negatives: "
-                "give the sampler negatives."
-            )
+        negatives = self._given_negatives or self._unlinked_nodes(kind[0], kind[2])
         epoch = int(self._epoch[0])
         rng = np.random.default_rng([self._seed, _NEGATIVES, epoch, len(ids), *ids.tolist()])
         groups = _Groups.by_time(links.time) if share else _Groups.alone(len(ids))
@@ -182,6 +177,16 @@ class SubgraphSampler(BaseSampler):  # type: ignore[misc]
                 "%d of %d links have no valid negative and are left out (said once).", len(ids) - len(rows), len(ids)
             )
         return rows, drawn[served[groups.of[rows]]]
+
+    def _unlinked_nodes(self, source: str, target: str) -> LinkNegatives:
+        if all((kind[0], kind[2]) != (source, target) for kind in self._data.edge_types):
+            raise UserError(
+                f"No edge of the graph leads from {source} to {target}, so it is unknown which pairs are negatives: "
+                "give the sampler negatives."
+            )
+        if (source, target) not in self._unlinked:
+            self._unlinked[source, target] = UnlinkedNodes(self._data, source, target, self._time_attr)
+        return self._unlinked[source, target]
 
     def _grow(
         self, kind: tuple[str, str, str], links: "_Links", negative: np.ndarray, share: bool = False

@@ -58,10 +58,10 @@ def naive(log: EventLog, t: int) -> dict[str, dict[str, list[float]]]:
     first: dict[int, int] = {}
     for e in past:
         first.setdefault(int(log.user[e]), int(log.time[e]))
-    popularity = Counter(int(log.content[e]) for e in past)
     met = defaultdict(list)
     for e in past:
-        met[int(log.user[e])].append(math.log1p(popularity[int(log.content[e])]))
+        earlier = sum(log.content[e] == log.content[other] and log.time[other] < log.time[e] for other in past)
+        met[int(log.user[e])].append(math.log1p(earlier))
     posts = Counter(
         int(log.user_of_creator[log.creator_of[c]]) for c in range(num["content"]) if log.creator_of[c] >= 0
     )
@@ -145,8 +145,8 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(raw["user"]["log_events_last_0.4"], np.log([2, 2]))
     np.testing.assert_allclose(raw["user"]["log_events_last_1"], np.log([4, 3]))
     np.testing.assert_allclose(raw["user"]["log_rating_events"], np.log([2, 2]))
-    # Two events on content 0, three on content 1; user 0 met 0 twice and 1 once.
-    np.testing.assert_allclose(raw["user"]["mean_popularity"], [(2 * np.log(3) + np.log(4)) / 3, np.log(4)])
+    # When user 0 met contents 0, 1 and 0 they had had 0, 0 and 1 events; when user 1 met content 1 it had had 1 and 2.
+    np.testing.assert_allclose(raw["user"]["mean_popularity"], [np.log(2) / 3, np.log(6) / 2])
     np.testing.assert_allclose(raw["user"]["age_of_first_event"], np.log1p([10_000, 10_000 * 21 / 41]))
     # Scaled ratings are 0 and 1, their mean 1/2; content 1 has both.
     np.testing.assert_allclose(raw["content"]["mean_value"], [0, 0], atol=1e-12)

@@ -1,5 +1,6 @@
 """The neighbour loader's batches against the log, against snapshots, and under a changed future."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -282,26 +283,30 @@ def test_an_epoch_takes_all_seeds_or_as_many_as_asked_for() -> None:
     assert chosen[0] != chosen[1]
 
 
-def test_distributed_processes_share_the_batches_out(tmp_path: Any) -> None:
-    loader = make_loader(some_log())
-    every = {bits(batch) for batch in loader.batches(1)}
+@pytest.mark.parametrize("batch_size", [3, 8])
+def test_distributed_processes_share_the_seeds_out(tmp_path: Any, batch_size: int) -> None:
+    every = seeds_in(make_loader(some_log(), batch_size=batch_size).batches(1))
     shares = torch.multiprocessing.get_context("fork").SimpleQueue()
     context = torch.multiprocessing.start_processes(
-        _share, args=(str(tmp_path / "meet"), shares), nprocs=2, join=False, start_method="fork"
+        _share, args=(str(tmp_path / "meet"), batch_size, shares), nprocs=2, join=False, start_method="fork"
     )
     found = [shares.get() for _ in range(2)]
     context.join()
-    assert [len(share) for share in found] == [-(-len(loader) // 2)] * 2
-    assert set(found[0]) | set(found[1]) == every
-    assert len(set(found[0]) & set(found[1])) <= len(loader) % 2
+    assert found[0][0] == found[1][0]  # as many batches
+    assert sorted(found[0][1] + found[1][1]) == sorted(every)
 
 
-def _share(rank: int, meet: str, shares: Any) -> None:
+def seeds_in(batches: Iterable[LinkBatch]) -> list[tuple[int, int]]:
+    return [(user, contents[0]) for batch in batches for user, contents, _, _ in rows_of(batch)]
+
+
+def _share(rank: int, meet: str, batch_size: int, shares: Any) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=2)
-    loader = make_loader(some_log())
-    share = [bits(batch) for batch in loader.batches(1)]
+    loader = make_loader(some_log(), batch_size=batch_size, num_workers=1)
+    share = list(loader.batches(1))
     assert len(share) == len(loader)
-    shares.put(share)
+    assert all(0 < len(batch.user) <= batch_size for batch in share)
+    shares.put((len(share), seeds_in(share)))
     torch.distributed.destroy_process_group()
 
 

@@ -1,0 +1,30 @@
+"""A table from the nodes of a subgraph to their places in it: open addressing, compiled.
+
+A slot counts only if it was written for the very subgraph, so that nothing needs to be cleared between two.
+"""
+
+import numba
+import numpy as np
+
+PLACE = 0xFFFFFFFF  # the half of a slot that holds a place
+
+_GOLDEN, _S32 = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def empty_table(capacity: int) -> np.ndarray:
+    """A table without nodes, int64, [capacity, 2]: a node's number, and subgraph and place; a power of two."""
+    return np.full((capacity, 2), -1, np.int64)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def place_of(slots: np.ndarray, s: int, number: int, place: int) -> int:
+    """The place of node `number` in subgraph s, which is `place` if it is new; at least half the slots must be free."""
+    mask = slots.shape[0] - 1
+    slot = int((np.uint64(number) * _GOLDEN) >> _S32) & mask
+    while slots[slot, 1] >> 32 == s:
+        if slots[slot, 0] == number:
+            return slots[slot, 1] & PLACE
+        slot = (slot + 1) & mask
+    slots[slot, 0], slots[slot, 1] = number, (s << 32) | place
+    return place

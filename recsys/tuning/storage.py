@@ -30,7 +30,9 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
-        path = str(folder / JOURNAL)
+        # The lock is a link to this path. A relative one would lead nowhere, and Optuna would wait for ever for a lock
+        # that a killed process has left.
+        path = str((folder / JOURNAL).resolve())
         return JournalStorage(JournalFileBackend(path, JournalFileSymlinkLock(path, grace_period=STALE_LOCK)))
     refuse_password(url)
     try:

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
@@ -19,7 +20,7 @@ from sqlalchemy.engine import make_url
 from recsys.errors import UserError
 from recsys.tuning.lease import LEASE, Lease, is_alive, is_lost
 from recsys.tuning.space import Params, parse_space
-from recsys.tuning.storage import open_storage
+from recsys.tuning.storage import JOURNAL, open_storage
 from recsys.tuning.study import SharedStudy, join_study
 
 SPACE = parse_space({"x": "0,1,2"}, {}, {})
@@ -211,3 +212,13 @@ def test_the_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(optuna.storages, "get_storage", asked.append)
     open_storage("postgresql+psycopg://me@127.0.0.1/x", tmp_path)
     assert make_url(asked[0]).password == "secret"
+
+
+def test_the_lock_of_a_killed_process_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that is named from the working directory, as the default one is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recsys.tuning.storage.STALE_LOCK", 3)
+    killed: Any = open_storage(None, Path("sweep"))
+    killed._backend._lock.acquire()  # and never released
+    optuna.create_study(storage=open_storage(None, Path("sweep")))
+    assert not (tmp_path / "sweep" / f"{JOURNAL}.lock").is_symlink()

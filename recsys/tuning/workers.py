@@ -115,7 +115,9 @@ def end_with_parent() -> None:
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    # Not by way of sys.stdin: its lock would be held when the interpreter ends.
+    while os.read(0, 4096):
+        continue
     os._exit(1)
 
 

@@ -32,7 +32,7 @@ FILE: dict[str, Any] = {
     "seeds": 2,
     "data": {
         "one": {"overrides": [*TINY, "data.source.seed=1"]},
-        "two": {"overrides": [*TINY, "data.source.seed=2"], "origins": 2, "n_trials": 0},
+        "two": {"overrides": [*TINY, "data.source.seed=2"], "origins": 2, "n_trials": 1},
         "absent": {"folder": "no/such/folder", "overrides": ["data=tables", "data.path=no/such/folder"]},
     },
     "models": {
@@ -60,7 +60,7 @@ def plan_of(folder: Path, content: Any = None, **chosen: list[str]) -> Plan:
 def test_the_entries_are_every_model_on_every_data_set_that_is_there(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     assert [entry.name for entry in plan.entries] == ["one/popularity", "one/sage", "two/popularity", "two/sage"]
-    assert [(entry.n_trials, entry.seeds) for entry in plan.entries] == [(2, 1), (0, 2), (0, 1), (0, 2)]
+    assert [(entry.n_trials, entry.seeds) for entry in plan.entries] == [(2, 1), (0, 2), (1, 1), (0, 2)]
     assert plan.left_out == ("absent is left out: there is no folder no/such/folder.",)
     assert "evaluation.origins=2" in plan.entries[2].overrides
     chosen = plan_of(tmp_path, data=["two"], models=["sage"])

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from recsys.data.features import fit_encoders
 from recsys.data.preparation import LogSettings, prepare
 from recsys.export.c_files import CProject
-from recsys.export.device_model import DeviceModel, Table
+from recsys.export.device_model import DeviceModel, Table, user_vectors
 from recsys.export.onnx_files import OPSET, UserScores
 from recsys.export.unseen_users import unseen_users
 from recsys.graph.temporal_graph import TemporalGraph
@@ -36,6 +36,7 @@ from recsys.serving.bundle import load_bundle, save_bundle
 from recsys.sources.synthetic import SyntheticPlatform
 
 CONTENTS, K, USERS, REPEATS = 10_000, 10, 300, 5
+NOBODY = ctypes.c_uint32(2**32 - 1)  # RECSYS_NOT_FOUND: no paths
 BUILDS = (("gcc", "-O2"), ("gcc", "-O2 -DRECSYS_PLAIN"), ("clang", "-O2"))
 
 
@@ -67,27 +68,30 @@ def random_model(name: str, folder: Path) -> DeviceModel:
     encoders = fit_encoders(log)
     graph = TemporalGraph(log, encoders)
     torch.manual_seed(0)
-    scorer = GraphScorer(NETWORKS[name](graph.schema), graph)
+    scorer = GraphScorer(NETWORKS[name](graph.schema, pair="none"), graph)
     save_bundle(
         folder, graph=graph, encoders=encoders, scorer=scorer, threshold=0.5, time=log.boundaries.t_test, config={}
     )
     bundle = load_bundle(folder)
     scorer = bundle.scorer
     assert isinstance(scorer, GraphScorer)
+    assert scorer.network.gates is not None
+    width = scorer.network.hidden + scorer.network.gates.width
     return DeviceModel(
+        paths=None,
         scorer=scorer,
         manifest=bundle.manifest,
         time=bundle.time,
-        contents=random_table(CONTENTS),
-        users=random_table(USERS),
+        contents=random_table(CONTENTS, width),
+        users=random_table(USERS, width),
         history=np.empty((2, 0), dtype=np.int64),
         mood_names=log.mood_names,
         event_types=log.types,
     )
 
 
-def random_table(count: int) -> Table:
-    return Table(rows=np.arange(count), ids=np.arange(count), vectors=torch.randn(count, 64))
+def random_table(count: int, width: int) -> Table:
+    return Table(rows=np.arange(count), ids=np.arange(count), vectors=torch.randn(count, width))
 
 
 def race(name: str, model: DeviceModel, folder: Path) -> None:
@@ -140,7 +144,7 @@ def project(model: DeviceModel) -> CProject:
 def random_histories(model: DeviceModel) -> DeviceModel:
     """The same model over the log's own contents, from which a regression can be fitted."""
     count = model.scorer.graph.log.contents.count_before(model.time)
-    return replace(model, contents=random_table(count))
+    return replace(model, contents=random_table(count, model.contents.vectors.shape[1]))
 
 
 def c_runners(made: CProject, folder: Path, compiler: str, flags: str) -> list[Callable[[int], list[int]]]:
@@ -151,17 +155,21 @@ def c_runners(made: CProject, folder: Path, compiler: str, flags: str) -> list[C
     command = [compiler, "-std=c99", *flags.split(), "-shared", "-fPIC", "-o", path, folder / "recsys.c", "-lm"]
     subprocess.run([str(word) for word in command], check=True)
     library = ctypes.CDLL(str(path))
-    vector, best, scores = (ctypes.c_float * 64)(), (ctypes.c_float * K)(), (ctypes.c_float * CONTENTS)()
+    vector, best, scores = (
+        (ctypes.c_float * user_vectors(made.model.contents.vectors[:1], made.model.hidden).size)(),
+        (ctypes.c_float * K)(),
+        (ctypes.c_float * CONTENTS)(),
+    )
     contents = (ctypes.c_uint32 * K)()
 
     def recommend(user: int) -> list[int]:
         library.recsys_user_vector(user, vector)
-        library.recsys_recommend_user(vector, None, K, contents, best)
+        library.recsys_recommend_user(vector, NOBODY, None, K, contents, best)
         return list(contents)
 
     def score_all(user: int) -> list[int]:
         library.recsys_user_vector(user, vector)
-        library.recsys_score_user(vector, scores)
+        library.recsys_score_user(vector, NOBODY, scores)
         library.recsys_top_k(scores, None, K, contents, best)
         return list(contents)
 

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from recsys.export.c_text import c_float, c_row, c_text, c_texts, c_type, c_values
-from recsys.export.device_model import BLOCK, LANES, DeviceModel, by_blocks, head_arrays, mood_arrays
+from recsys.export.device_model import BLOCK, LANES, DeviceModel, by_blocks, head_arrays, mood_arrays, user_vectors
 from recsys.export.golden import golden_answers
 from recsys.export.precision import Stored, stored
 from recsys.export.unseen_users import UnseenUsers
 
-FORMAT_VERSION = 2  # raise it whenever code that used the headers before would not compile, or would mean another thing
+FORMAT_VERSION = 3  # raise it whenever code that used the headers before would not compile, or would mean another thing
 BLOB = "recsys_tables.bin"
 PLAIN = ("recsys.h", "recsys.c", "Makefile")  # the same in every export
 WRITTEN = ("recsys_config.h", "recsys_weights.h", "recsys_selftest.c")
@@ -67,22 +67,43 @@ class CProject:
     @cached_property
     def tables(self) -> dict[str, Stored]:
         """Tables of embeddings as they lie on the device."""
-        tables = {"contents": stored(self.model.contents.vectors, self.precision)}
-        if len(self.model.users):
-            tables["users"] = stored(self.model.users.vectors, self.precision)
+        model, hidden = self.model, self.model.hidden
+        # Of the calibration, the contents' side has what concerns popularity; see `head_arrays` for the rest.
+        tables = {"contents": stored(model.contents.vectors, self.precision, hidden, factor=model.calibration[0])}
+        if len(model.users):
+            tables["users"] = stored(model.users.vectors, self.precision, hidden)
         if self.unseen.states is not None:
-            tables["embed_states"] = stored(self.unseen.states.flatten(0, 1), self.precision)
+            tables["embed_states"] = stored(self.unseen.states.flatten(0, 1), self.precision, hidden)
         return tables
 
     @cached_property
     def table_arrays(self) -> list[Array]:
-        """The tables, and for int8 the scales of their rows; those of contents by blocks."""
+        """The tables, those of contents by blocks, for int8 the scales of their rows, and what paths say."""
         arrays = []
         for name, table in self.tables.items():
-            for suffix, values in (("", table.values), ("_scale", table.scale)):
-                if values is not None:
+            for suffix, values in (("", table.values), ("_scale", table.scale), ("_extra", table.extra)):
+                if values is not None and values.size:
                     arrays.append(Array(name + suffix, by_blocks(values) if name == "contents" else values))
-        return arrays
+        return arrays + self._pairs
+
+    @property
+    def _pairs(self) -> list[Array]:
+        """What paths add to logits: where each user's begin, the contents in rising order, the calibrated logits."""
+        paths = self.model.paths
+        if paths is None or not paths.nnz:
+            return []
+        places = paths.indices.astype(self._place)
+        return [
+            Array("pairs_start", paths.indptr.astype(np.uint32)),
+            Array("pairs_logit", (paths.data * self.model.calibration[0]).astype(np.float32)),
+            # Filled up to a multiple of 4 bytes.
+            Array("pairs", np.pad(places, (0, len(places) % 2))),
+        ]
+
+    @property
+    def _place(self) -> np.dtype[Any]:
+        """The type of places in the table of contents in long arrays of them."""
+        return np.dtype(np.uint16 if len(self.model.contents) <= 1 << 16 else np.uint32)
 
     @cached_property
     def arrays(self) -> list[Array]:
@@ -138,6 +159,7 @@ class CProject:
             "head": model.head,
             "embed_exact": self.unseen.exact,
             "cache_line": CACHE_LINE,
+            "place": f"{self._place.name}_t",
             "sizes": self._counts(),
             "numbers": {
                 name: c_float(float(np.float32(value)))
@@ -167,6 +189,7 @@ class CProject:
 
     def _counts(self) -> dict[str, int]:
         model, unseen = self.model, self.unseen
+        width = user_vectors(model.contents.vectors, model.hidden).shape[1]
         counts = {
             "NUM_CONTENTS": len(model.contents),
             "NUM_USERS": len(model.users),
@@ -174,6 +197,9 @@ class CProject:
             "NUM_EVENT_TYPES": len(model.event_types),
             "HIDDEN": model.hidden + -model.hidden % LANES,
             "HIDDEN_USED": model.hidden,
+            "EXTRA": width - (model.hidden + -model.hidden % LANES),
+            "WIDTH": width,
+            "NUM_PAIRS": 0 if model.paths is None else model.paths.nnz,
             "BLOCK": BLOCK,
         }
         for name, arrays in (("head", self._head[0]), ("mood", self._moods[0])):

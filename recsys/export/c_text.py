@@ -9,7 +9,14 @@ from recsys.errors import UserError
 PER_LINE = 8
 LONGEST = 1_000  # bytes of an id; C99 compilers need not take literals of more than 4,095 characters
 
-_TYPES = {"float32": "float", "float16": "uint16_t", "int8": "int8_t", "uint8": "uint8_t", "uint32": "uint32_t"}
+_TYPES = {
+    "float32": "float",
+    "float16": "uint16_t",
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "uint16": "uint16_t",
+    "uint32": "uint32_t",
+}
 _TYPES |= {"int64": "int64_t"}
 _INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
 

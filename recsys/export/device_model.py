@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
 from recsys.data.interaction_index import InteractionIndex
@@ -29,7 +30,8 @@ class Table:
     Attributes:
         rows: rows in the log, ascending, int64, [n].
         ids: original ids, int64 or str, [n].
-        vectors: embeddings, float32, [n, hidden].
+        vectors: float32, [n, width]: the embedding, hidden, and beside it of a user the popularity gates, of a content
+            what they weigh.
     """
 
     rows: np.ndarray
@@ -49,6 +51,8 @@ class DeviceModel:
         manifest: of the bundle.
         time: the time of the embeddings and histories, ns.
         contents, users: what has a place in the tables.
+        paths: what paths add to the logits of users and contents, before the calibration, float32 [U, N]; None for a
+            network that asks for none. Contents in rising order.
         history: (place in `users`, place in `contents`) pairs met strictly before `time`, sorted; int64, [2, S].
         mood_names: names of the moods; none if the network has no mood head.
         event_types: names of the event types.
@@ -59,6 +63,7 @@ class DeviceModel:
     time: int
     contents: Table
     users: Table
+    paths: csr_array | None
     history: np.ndarray
     mood_names: tuple[str, ...]
     event_types: tuple[str, ...]
@@ -66,23 +71,49 @@ class DeviceModel:
     @property
     def hidden(self) -> int:
         """Width of the embeddings."""
-        return int(self.contents.vectors.shape[1])
+        return self.scorer.network.hidden
 
     @property
     def head(self) -> str:
         """Kind of the regular head."""
         return HADAMARD if isinstance(self.scorer.network.head, HadamardHead) else DOT
 
-    def user_logits(self, users: Tensor, contents: Tensor | None = None) -> Tensor:
-        """PyTorch's logits of user vectors [U, hidden] for contents [N, hidden], by default the exported; [U, N]."""
+    @property
+    def calibration(self) -> tuple[float, float]:
+        """Scale and shift of the logits."""
+        scale, shift = self.scorer.network.calibration.tolist()
+        return scale, shift
+
+    def user_logits(self, users: Tensor, contents: Tensor | None = None, *, paths: csr_array | None = None) -> Tensor:
+        """PyTorch's logits of user vectors [U, width] for contents [N, width], by default the exported; [U, N].
+
+        `paths` are added, [U, N]; without them the logits lack what paths say.
+        """
         with torch.no_grad():
-            return self.scorer.network.block_logits(users, self.contents.vectors if contents is None else contents)
+            logits = self.scorer.network.block_logits(users, self.contents.vectors if contents is None else contents)
+            if paths is not None:
+                logits += torch.from_numpy(paths.toarray())
+            return self._calibrated(logits)
+
+    def table_logits(self, places: np.ndarray | slice = slice(None)) -> Tensor:
+        """PyTorch's logits of users of the table for the exported contents, what paths say included; [U, N]."""
+        return self.user_logits(self.users.vectors[places], paths=self.paths_of(places))
+
+    def paths_of(self, places: np.ndarray | slice) -> csr_array | None:
+        """What paths add to the logits of users of the table."""
+        return None if self.paths is None else self.paths[places]
 
     def mood_logits(self, contents: Tensor | None = None) -> Tensor:
-        """PyTorch's logits of all moods for contents [N, hidden], by default the exported; [M, N]."""
+        """PyTorch's logits of all moods for contents [N, width], by default the exported; [M, N]."""
         with torch.no_grad():
             moods = torch.arange(len(self.mood_names))
-            return self.scorer.network.mood_block_logits(moods, self.contents.vectors if contents is None else contents)
+            vectors = self.contents.vectors if contents is None else contents
+            return self._calibrated(self.scorer.network.mood_block_logits(moods, vectors))
+
+    def _calibrated(self, logits: Tensor) -> Tensor:
+        scale, shift = self.scorer.network.calibration
+        calibrated: Tensor = logits * scale + shift
+        return calibrated
 
 
 def device_model(bundle: Bundle, t: int, contents: np.ndarray, users: np.ndarray) -> DeviceModel:
@@ -113,11 +144,38 @@ def device_model(bundle: Bundle, t: int, contents: np.ndarray, users: np.ndarray
         manifest=bundle.manifest,
         time=t,
         contents=Table(rows=contents, ids=log.contents.ids[contents], vectors=content_vectors),
-        users=Table(rows=users, ids=log.users.ids[users], vectors=user_vectors),
+        users=Table(rows=users, ids=log.users.ids[users], vectors=user_vectors[:, : content_vectors.shape[1]]),
+        paths=path_logits(scorer, users, user_vectors, contents, t),
         history=np.stack([user[kept], place[content[kept]]]),
         mood_names=log.mood_names if scorer.network.mood_head is not None else (),
         event_types=log.types,
     )
+
+
+def path_logits(
+    scorer: GraphScorer, users: np.ndarray, vectors: Tensor, contents: np.ndarray, t: int
+) -> csr_array | None:
+    """What paths add to the logits of users (rows [U], vectors [U, width]) and contents (rows [N]) at `t` (ns).
+
+    Returns:
+        float32 [U, N], before the calibration, with an entry wherever there is a path; None for a network that asks for
+        no paths.
+    """
+    network = scorer.network
+    if network.pair is None:
+        return None
+    paths = scorer.graph.pair_paths
+    size = paths.block_size(len(contents))
+    blocks: list[csr_array] = [csr_array((0, len(contents)), dtype=np.float32)]
+    for first in range(0, len(users), size):
+        signals = paths.of_block(users[first : first + size], contents, t)
+        found = np.zeros(signals.shape[:2], dtype=np.float32)
+        with torch.no_grad():
+            for row, (vector, of_user) in enumerate(zip(vectors[first : first + size], signals, strict=True)):
+                has_path = (of_user[:, network.pair.columns] != 0).any(axis=1)
+                found[row, has_path] = network.path_logits(vector, torch.from_numpy(of_user[has_path])).numpy()
+        blocks.append(csr_array(found))
+    return csr_array(vstack(blocks, format="csr", dtype=np.float32))
 
 
 def why_not(model: str) -> str:
@@ -131,18 +189,19 @@ def why_not(model: str) -> str:
 def head_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """The regular head as float32 arrays and single numbers by name.
 
-    The batch normalisation's running statistics are folded into the inner layer's weights and bias.
+    The batch normalisation's running statistics are folded into the inner layer's weights and bias, the calibration
+    into the outer layer's.
     """
-    head = model.scorer.network.head
+    head, (factor, shift) = model.scorer.network.head, model.calibration
     if not isinstance(head, HadamardHead):
-        return {}, {"HEAD_SCALE": head.scale, "HEAD_BIAS": head.bias.item()}
+        return {}, {"HEAD_SCALE": head.scale * factor, "HEAD_BIAS": head.bias.item() * factor + shift}
     norm = head.norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
     with torch.no_grad():
         scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).double()
         bias = (head.inner.bias - norm.running_mean) * scale + norm.bias
-        outer = head.outer.weight[0]
+        outer = head.outer.weight[0] * factor
         order = raising_first(outer)
         arrays = {
             "head_user_weight": padded(head.user.weight.t()),
@@ -153,27 +212,32 @@ def head_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, fl
             "head_inner_bias": bias[order].float().numpy(),
             "head_outer_weight": outer[order].numpy(),
         }
-    return arrays, {"HEAD_BIAS": head.outer.bias.item()}
+    return arrays, {"HEAD_BIAS": head.outer.bias.item() * factor + shift}
 
 
 def mood_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """The mood head as float32 arrays and single numbers by name; empty without moods.
 
     A mood's half of the hidden layer is constant, so the table of moods holds it, bias included, instead of vectors.
+    The calibration is folded in as in `head_arrays`.
     """
-    head = model.scorer.network.mood_head
+    network, (factor, shift) = model.scorer.network, model.calibration
+    head = network.mood_head
     if not isinstance(head, MoodHead) or not model.mood_names:
         return {}, {}
     with torch.no_grad():
-        outer = head.outer.weight[0]
+        outer = head.outer.weight[0] * factor
         order = raising_first(outer)
-        halves = head.mood(torch.arange(len(model.mood_names))) + head.inner.bias
+        moods = torch.arange(len(model.mood_names))
+        halves = head.mood(moods) + head.inner.bias
         arrays = {
             "moods": halves[:, order].numpy(),
             "mood_content_weight": padded(head.inner.weight.chunk(2, dim=1)[1][order], first=False),
             "mood_outer_weight": outer[order].numpy(),
         }
-    return arrays, {"MOOD_BIAS": head.outer.bias.item(), "MOOD_LENGTH": model.hidden**0.5}
+        if network.gates is not None:
+            arrays["mood_gates"] = padded(network.gates.mood(moods), first=False)
+    return arrays, {"MOOD_BIAS": head.outer.bias.item() * factor + shift, "MOOD_LENGTH": model.hidden**0.5}
 
 
 def raising_first(outer: Tensor) -> np.ndarray:
@@ -193,6 +257,11 @@ def padded(array: Tensor | np.ndarray, *, first: bool = True) -> np.ndarray:
     if not first and plain.ndim > 1:
         missing[: plain.ndim - 1] = [(0, 0)] * (plain.ndim - 1)
     return np.pad(plain, missing)
+
+
+def user_vectors(vectors: Tensor, hidden: int) -> np.ndarray:
+    """Vectors of users [..., width] as the C code wants them: embedding and gates each padded, float32."""
+    return np.concatenate([padded(part, first=False) for part in vectors.tensor_split([hidden], dim=-1)], axis=-1)
 
 
 def by_blocks(rows: np.ndarray) -> np.ndarray:

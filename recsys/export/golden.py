@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recsys.export.device_model import DeviceModel, padded
+from recsys.export.device_model import DeviceModel, user_vectors
 from recsys.export.precision import Stored
 from recsys.export.unseen_users import UnseenUsers, embedded
 from recsys.models.ranking import top_k
@@ -31,7 +31,7 @@ def golden_answers(model: DeviceModel, unseen: UnseenUsers, tables: Mapping[str,
     with_history = np.unique(model.history[0])
     users = with_history[_evenly(len(with_history), USERS)]
     seen = [model.history[1][model.history[0] == user] for user in users]
-    scores = model.user_logits(model.users.vectors[users])
+    scores = model.table_logits(users)
     met = _evenly(contents, HISTORY)
     types = np.arange(len(met)) % len(model.event_types)
     vector = embedded(model, unseen, met, types)
@@ -43,7 +43,7 @@ def golden_answers(model: DeviceModel, unseen: UnseenUsers, tables: Mapping[str,
         "moods": [_answer(row, none, samples) for row in model.mood_logits()] if model.mood_names else [],
         "history": met.astype(np.uint32),
         "history_types": types.astype(np.uint8),
-        "history_vector": padded(vector),
+        "history_vector": user_vectors(vector, model.hidden),
         "history_answer": _answer(model.user_logits(vector[None])[0], none, samples),
     }
 
@@ -52,12 +52,12 @@ def _as_stored(
     model: DeviceModel, unseen: UnseenUsers, tables: Mapping[str, Stored]
 ) -> tuple[DeviceModel, UnseenUsers]:
     """The model with the embeddings that the device reads."""
-    contents = replace(model.contents, vectors=tables["contents"].restored(model.hidden))
+    contents = replace(model.contents, vectors=tables["contents"].restored())
     users = model.users
     if "users" in tables:
-        users = replace(users, vectors=tables["users"].restored(model.hidden))
+        users = replace(users, vectors=tables["users"].restored())
     if unseen.states is not None:
-        unseen = replace(unseen, states=tables["embed_states"].restored(model.hidden).view_as(unseen.states))
+        unseen = replace(unseen, states=tables["embed_states"].restored().view_as(unseen.states))
     return replace(model, contents=contents, users=users), unseen
 
 

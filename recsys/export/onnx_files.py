@@ -2,9 +2,10 @@
 
 - users.onnx: user, int64 [B], places in the table -> logit [B, N] of every exported content.
 - moods.onnx: mood, int64 [B] -> logit [B, N].
-- head.onnx: user [B, hidden], content [C, hidden] -> logit [B, C], for embeddings from elsewhere.
-- encoder.onnx: X_x and X_x_cat, features of every node of type X -> user, content, the embeddings of all nodes; the
-  edges are those of the snapshot at the export's time.
+- head.onnx: user [B, width], content [C, width] -> logit [B, C], for vectors from elsewhere; what paths between a user
+  and a content add is not in it.
+- encoder.onnx: X_x and X_x_cat, features of every node of type X -> user, content, the vectors of all nodes: embeddings
+  beside popularity gates or what they weigh; the edges are those of the snapshot at the export's time.
 - ids.json: original ids of users and contents and the moods' names, by place.
 """
 
@@ -30,22 +31,29 @@ from recsys.models.network import Network
 
 NEEDED = "recsys export --format onnx needs onnx, onnxscript and onnxruntime: pip install 'recsys[export]'."
 OPSET = 20
+MOST_PAIRS = 10**7  # of users and contents, whose logits of paths users.onnx holds
 TOLERANCE = 1e-4  # of logits and embeddings, relative to their size where that is above 1
 
 
 class UserScores(nn.Module):
-    """Logits of users of the table for all contents."""
+    """Logits of users of the table for all contents, what paths say included."""
+
+    paths: Tensor | None
 
     def __init__(self, model: DeviceModel) -> None:
         super().__init__()
         self.network = model.scorer.network
         self.register_buffer("users", model.users.vectors)
         self.register_buffer("contents", model.contents.vectors)
+        self.register_buffer("paths", None if model.paths is None else torch.from_numpy(model.paths.toarray()))
 
     def forward(self, user: Tensor) -> Tensor:
         """int64 [B] -> [B, N]."""
         vectors = self.get_buffer("users").index_select(0, user)
-        return self.network.pair_logits(vectors[:, None], self.get_buffer("contents")[None])
+        logits = self.network.pair_logits(vectors[:, None], self.get_buffer("contents")[None])
+        if self.paths is not None:
+            logits = logits + self.paths.index_select(0, user)
+        return _calibrated(self.network, logits)
 
 
 class MoodScores(nn.Module):
@@ -58,7 +66,7 @@ class MoodScores(nn.Module):
 
     def forward(self, mood: Tensor) -> Tensor:
         """int64 [B] -> [B, N]."""
-        return self.network.mood_logits(mood[:, None], self.get_buffer("contents")[None])
+        return _calibrated(self.network, self.network.mood_logits(mood[:, None], self.get_buffer("contents")[None]))
 
 
 class Head(nn.Module):
@@ -69,8 +77,8 @@ class Head(nn.Module):
         self.network = network
 
     def forward(self, user: Tensor, content: Tensor) -> Tensor:
-        """[B, hidden] and [C, hidden] -> [B, C]."""
-        return self.network.pair_logits(user[:, None], content[None])
+        """[B, width] and [C, width] -> [B, C]."""
+        return _calibrated(self.network, self.network.pair_logits(user[:, None], content[None]))
 
 
 class Encoder(nn.Module):
@@ -95,17 +103,24 @@ class Encoder(nn.Module):
         self._edges, self._shapes, self._counts = edges, shapes, counts
 
     def forward(self, *given: Tensor) -> tuple[Tensor, Tensor]:
-        """Features with at least one column, in the order of `shapes`, -> users [U, hidden], contents [C, hidden]."""
+        """Features with at least one column, in the order of `shapes`, -> users [U, width], contents [C, width]."""
         left = iter(given)
-        h = {}
+        h, features = {}, {}
         for node_type, (numbers, categories) in self._shapes.items():
             count = self._counts[node_type]
             x = next(left) if numbers else torch.empty(count, 0)
             x_cat = next(left) if categories else torch.empty(count, 0, dtype=torch.int64)
             h[node_type] = self.network.embeddings[node_type](x, x_cat)
+            features[node_type] = {"x": x, "x_cat": x_cat}
         for layer in self.network.layers:
             h = layer(h, self._edges)
-        return h[USER], h[CONTENT]
+        wide = self.network.widened(h, features)
+        return wide[USER][:, : wide[CONTENT].shape[1]], wide[CONTENT]  # without gates of paths
+
+
+def _calibrated(network: Network, logits: Tensor) -> Tensor:
+    scale, shift = network.calibration.unbind()
+    return logits * scale + shift
 
 
 def write_onnx(model: DeviceModel, folder: Path) -> dict[str, dict[str, Any]]:
@@ -115,8 +130,15 @@ def write_onnx(model: DeviceModel, folder: Path) -> dict[str, dict[str, Any]]:
         File -> `max_abs_error` of onnxruntime's outputs, `bytes`.
 
     Raises:
-        UserError: a library is missing, or onnxruntime gives something else than PyTorch.
+        UserError: a library is missing, there are too many pairs of users and contents for what paths say of them, or
+            onnxruntime gives something else than PyTorch.
     """
+    if model.paths is not None and np.prod(model.paths.shape, dtype=np.int64) > MOST_PAIRS:
+        raise UserError(
+            f"users.onnx would hold the paths of {len(model.users):,} users x {len(model.contents):,} contents, "
+            f"but {MOST_PAIRS:,} pairs are the most: choose fewer with --users or --subset, export C headers, or train "
+            "with model.pair=none."
+        )
     network = model.scorer.network.eval()
     batch, pair = {0: torch.export.Dim.DYNAMIC}, torch.arange(2)
     found = {}

@@ -24,40 +24,62 @@ class Stored:
     """A table as it lies on the device.
 
     Attributes:
-        values: float32, float16 or int8, padded with zeros, [n, width].
+        values: the embeddings, float32, float16 or int8, padded with zeros, [n, width].
         scale: for int8 what each row's values are multiples of, float32, [n]; otherwise None.
+        extra: what is beside the embeddings, times `factor`, padded with zeros; float32, otherwise float16.
+        factor: what `extra` was multiplied by.
+        widths: of the embeddings and of what is beside them, without padding.
     """
 
     values: np.ndarray
     scale: np.ndarray | None
+    extra: np.ndarray
+    factor: float
+    widths: tuple[int, int]
 
-    def restored(self, hidden: int) -> Tensor:
-        """What a device reads, float32, [n, hidden]."""
+    def restored(self) -> Tensor:
+        """The vectors that a device reads, float32, [n, sum of the widths]."""
         values = self.values.astype(np.float32)
         if self.scale is not None:
             values *= self.scale[:, None]
-        return torch.from_numpy(values[:, :hidden].copy())
+        extra = self.extra.astype(np.float32) / np.float32(self.factor)
+        return torch.from_numpy(np.concatenate([values[:, : self.widths[0]], extra[:, : self.widths[1]]], axis=1))
 
 
-def stored(vectors: Tensor, precision: str) -> Stored:
-    """A table [n, hidden] in one of PRECISIONS.
+def stored(vectors: Tensor, precision: str, hidden: int, *, factor: float = 1.0) -> Stored:
+    """A table [n, width], of which the first `hidden` are embeddings, in one of PRECISIONS.
+
+    What is beside the embeddings is multiplied by `factor`, and stored as float16 for int8: it adds to a logit
+    straight, and its components differ too much in size to share a scale.
 
     Raises:
         UserError: unknown precision, or numbers too large for float16.
     """
-    values = padded(vectors, first=False)
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision {precision}: choose one of {', '.join(PRECISIONS)}.")
+    extra = padded(vectors[:, hidden:] * factor, first=False)
+    if precision != FLOAT32:
+        extra = _halves(extra, "What popularity counts has")
+    values, scale = _embeddings(padded(vectors[:, :hidden], first=False), precision)
+    return Stored(values, scale, extra, factor, (hidden, vectors.shape[1] - hidden))
+
+
+def _embeddings(values: np.ndarray, precision: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Embeddings as they are stored, and for int8 the scales of the rows."""
     if precision == FLOAT32:
-        return Stored(values, None)
+        return values, None
     if precision == FLOAT16:
-        if values.size and np.abs(values).max() > np.finfo(np.float16).max:
-            raise UserError("An embedding has numbers beyond the range of float16: choose float32 or int8.")
-        return Stored(values.astype(np.float16), None)
-    if precision == INT8:
-        largest = np.abs(values).max(axis=1, initial=0.0)
-        scale = (largest / LEVELS).astype(np.float32)
-        steps = np.divide(values, scale[:, None], out=np.zeros_like(values), where=scale[:, None] > 0)
-        return Stored(np.rint(steps).clip(-LEVELS, LEVELS).astype(np.int8), scale)
-    raise UserError(f"--precision {precision}: choose one of {', '.join(PRECISIONS)}.")
+        return _halves(values, "An embedding has"), None
+    largest = np.abs(values).max(axis=1, initial=0.0)
+    scale = (largest / LEVELS).astype(np.float32)
+    steps = np.divide(values, scale[:, None], out=np.zeros_like(values), where=scale[:, None] > 0)
+    return np.rint(steps).clip(-LEVELS, LEVELS).astype(np.int8), scale
+
+
+def _halves(values: np.ndarray, what: str) -> np.ndarray:
+    if values.size and np.abs(values).max() > np.finfo(np.float16).max:
+        raise UserError(f"{what} numbers beyond the range of float16: choose --precision float32.")
+    return values.astype(np.float16)
 
 
 def agreement(model: DeviceModel, users: Stored | None, contents: Stored) -> dict[str, Any]:
@@ -72,12 +94,12 @@ def agreement(model: DeviceModel, users: Stored | None, contents: Stored) -> dic
         For users (up to MOST_USERS of the table, evenly chosen) and for moods: how many, the largest error of a
         probability, the share of identical lists of the top 10 and the mean overlap of the lists.
     """
-    content = contents.restored(model.hidden)
+    content = contents.restored()
     found: dict[str, Any] = {}
     if users is not None:
         chosen = np.unique(np.linspace(0, len(model.users) - 1, MOST_USERS).astype(np.int64))
-        exact = model.user_logits(model.users.vectors[chosen])
-        rounded = model.user_logits(users.restored(model.hidden)[chosen], content)
+        exact = model.table_logits(chosen)
+        rounded = model.user_logits(users.restored()[chosen], content, paths=model.paths_of(chosen))
         place = np.full(len(model.users), -1)
         place[chosen] = np.arange(len(chosen))
         seen = model.history[:, place[model.history[0]] >= 0]

@@ -1,16 +1,18 @@
 """Embeddings for users without one by ridge regression, and how far they are off; `unseen_users` says when.
 
 From the mean of the embeddings of the contents that a user met and the logarithm of their number to the user's
-embedding, fitted on the log's users.
+embedding and popularity gates, fitted on the log's users. What paths say of these users is left out, which is part of
+the error.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from recsys.data.interaction_index import InteractionIndex
-from recsys.export.device_model import DeviceModel, padded
+from recsys.export.device_model import LANES, DeviceModel, padded, path_logits, user_vectors
 from recsys.models.ranking import top_k
 
 MOST_USERS = 5_000  # that a regression is fitted on and judged by
@@ -26,7 +28,8 @@ def fit_regression(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str,
     """
     users, history = _fitted_users(model)
     inputs = _inputs(model, len(users), history)
-    targets = model.scorer.vectors(users, model.contents.rows[:0], model.time)[0].double().numpy()
+    wide = model.scorer.vectors(users, model.contents.rows[:0], model.time)[0]
+    targets = wide[:, : model.contents.vectors.shape[1]].double().numpy()
     report: dict[str, Any] = {"users": len(users)}
     judges = np.arange(len(users)) % HELD_OUT == 0
     if judges.any() and not judges.all():
@@ -40,15 +43,29 @@ def fit_regression(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str,
         report["held_out"] = {
             "users": int(judges.sum()),
             "explained_variance": float(explained),
-            **_judged(model, found, targets[judges], np.stack([place[history[0][met]], history[1][met]])),
+            **_judged(
+                model,
+                found,
+                targets[judges],
+                np.stack([place[history[0][met]], history[1][met]]),
+                path_logits(model.scorer, users[judges], wide[judges], model.contents.rows, model.time),
+            ),
         }
     usual_inputs, usual, weight = _ridge(inputs, targets)
-    hidden, width = model.hidden, padded(usual).size
+    hidden = model.hidden
+    width = hidden + -hidden % LANES
     places = [*range(hidden), width]  # the count comes after the embedding's padding
-    full_inputs, full_weight = np.zeros(width + 1), np.zeros((width + 1, hidden))
+    full_inputs, full_weight = np.zeros(width + 1), np.zeros((width + 1, targets.shape[1]))
     full_inputs[places], full_weight[places] = usual_inputs, weight
-    arrays = {"embed_usual": usual, "embed_usual_inputs": full_inputs, "embed_weight": full_weight}
-    return {name: padded(array) for name, array in arrays.items()}, report
+    padded_weight = np.pad(
+        user_vectors(torch.from_numpy(full_weight), hidden), [(0, -len(full_weight) % LANES), (0, 0)]
+    )
+    arrays = {
+        "embed_usual": user_vectors(torch.from_numpy(usual), hidden),
+        "embed_usual_inputs": padded(full_inputs),
+        "embed_weight": padded_weight,
+    }
+    return arrays, report
 
 
 def _fitted_users(model: DeviceModel) -> tuple[np.ndarray, np.ndarray]:
@@ -68,14 +85,14 @@ def _fitted_users(model: DeviceModel) -> tuple[np.ndarray, np.ndarray]:
 def _inputs(model: DeviceModel, num_users: int, history: np.ndarray) -> np.ndarray:
     """Mean of the contents' embeddings and log(1 + their number) of each user, float64, [num_users, hidden + 1]."""
     user, content = torch.from_numpy(history)
-    vectors = model.contents.vectors.double()
+    vectors = model.contents.vectors[:, : model.hidden].double()
     total = vectors.new_zeros(num_users, vectors.shape[1]).index_add_(0, user, vectors[content])
     count = torch.bincount(user, minlength=num_users)[:, None]
     return torch.cat([total / count, torch.log1p(count.double())], dim=1).numpy()
 
 
 def _ridge(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of the inputs [I], mean of the targets [hidden], and weights [I, hidden] between what differs from them."""
+    """Mean of the inputs [I], mean of the targets [width], and weights [I, width] between what differs from them."""
     if not len(inputs):
         return np.zeros(inputs.shape[1]), np.zeros(targets.shape[1]), np.zeros((inputs.shape[1], targets.shape[1]))
     usual_inputs, usual = inputs.mean(axis=0), targets.mean(axis=0)
@@ -86,9 +103,15 @@ def _ridge(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndar
     return usual_inputs, usual, weight
 
 
-def _judged(model: DeviceModel, found: np.ndarray, targets: np.ndarray, seen: np.ndarray) -> dict[str, float]:
-    """How far scores and rankings by `found` are off those by `targets`, [U, hidden] each, without `seen` [2, S]."""
-    ours, due = (model.user_logits(torch.from_numpy(vectors).float()) for vectors in (found, targets))
+def _judged(
+    model: DeviceModel, found: np.ndarray, targets: np.ndarray, seen: np.ndarray, paths: csr_array | None
+) -> dict[str, float]:
+    """How far scores and rankings by `found` are off those by `targets`, [U, width] each, without `seen` [2, S].
+
+    Only the latter have `paths`, [U, N].
+    """
+    ours = model.user_logits(torch.from_numpy(found).float())
+    due = model.user_logits(torch.from_numpy(targets).float(), paths=paths)
     error = (ours.sigmoid() - due.sigmoid()).abs().mean()
     for scores in (ours, due):
         scores[tuple(torch.from_numpy(seen))] = -torch.inf

@@ -1,8 +1,9 @@
 """Embeddings for users without one, from the contents they met: what the network would give, or a regression.
 
 The network's own answer needs nothing but the contents if users have no features of their own, only contents send them
-messages, and every message weighs the same: `hetero_sage` without edge weights, on a graph without time features, user
-attributes and similar users. Contents stay as they were at the time of the export: they do not learn of a new user.
+messages, and every message weighs the same: `hetero_sage` without edge weights and paths, on a graph without time
+features, user attributes and similar users. All users then have the same popularity gates. Contents stay as they were
+at the time of the export: they do not learn of a new user.
 For all other models the device gets the regression of `regression`, with its error on users it was not fitted on.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recsys.export.device_model import LANES, DeviceModel, padded
+from recsys.export.device_model import LANES, DeviceModel, padded, user_vectors
 from recsys.export.regression import fit_regression
 from recsys.graph.schema import CONTENT, SIMILAR, USER
 from recsys.models.hetero_sage import HeteroSage
@@ -54,19 +55,20 @@ def why_not_exact(model: DeviceModel) -> str | None:
     network, schema = model.scorer.network, model.scorer.graph.schema
     if not isinstance(network, HeteroSage):
         return "the C code averages messages and knows no attention"
-    if schema.numbers[USER] or schema.categories[USER]:
-        return "users have features of their own"
-    if not network.settings["layers"]:
-        return "without message passing nobody's history counts"
-    if network.settings["similarity"] and (USER, SIMILAR, USER) in schema.edge_types:
-        return "users also get messages from other users"
-    if network.settings["edge_weights"] != "none":
-        return "messages weigh by the time or the strength of their event"
-    return None
+    settings = network.settings
+    reasons = {
+        "users have features of their own": schema.numbers[USER] or schema.categories[USER],
+        "without message passing nobody's history counts": not settings["layers"],
+        "users also get messages from other users": settings["similarity"]
+        and (USER, SIMILAR, USER) in schema.edge_types,
+        "messages weigh by the time or the strength of their event": settings["edge_weights"] != "none",
+        "the C code walks no paths between users and contents": network.pair is not None,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def embedded(model: DeviceModel, unseen: UnseenUsers, contents: np.ndarray, types: np.ndarray | None = None) -> Tensor:
-    """The embedding of somebody who met these places in the table of contents, [hidden]; what the C code computes.
+    """The vector of somebody who met these places in the table of contents, [width]; what the C code computes.
 
     Args:
         model: the export.
@@ -80,11 +82,11 @@ def embedded(model: DeviceModel, unseen: UnseenUsers, contents: np.ndarray, type
             torch.from_numpy(unseen.arrays[f"embed_{name}"]) for name in ("usual", "usual_inputs", "weight")
         )
         if not len(contents):
-            return usual[:hidden]
+            return unpadded_user(model, usual)
         inputs = torch.zeros_like(usual_inputs)
-        inputs[:hidden] = model.contents.vectors[contents].mean(dim=0)
+        inputs[:hidden] = model.contents.vectors[contents, :hidden].mean(dim=0)
         inputs[hidden + -hidden % LANES] = float(np.log1p(len(contents)))
-        return (usual + (inputs - usual_inputs) @ weight)[:hidden]
+        return unpadded_user(model, usual + (inputs - usual_inputs) @ weight)
     kinds = torch.zeros(len(contents), dtype=torch.int64) if types is None else torch.from_numpy(types)
     network = model.scorer.network
     h = _first(network)
@@ -97,7 +99,14 @@ def embedded(model: DeviceModel, unseen: UnseenUsers, contents: np.ndarray, type
                     total = total + chosen.mean(dim=0) @ weight[:, 0]
             update = layer.norm(total)
             h = h + (update.relu() if layer.activate else update)
-    return h
+    return torch.cat([h, _gates(network)])
+
+
+def unpadded_user(model: DeviceModel, vector: Tensor) -> Tensor:
+    """A user's vector of the C code without padding, [width]."""
+    start = model.hidden + -model.hidden % LANES
+    extra = model.contents.vectors.shape[1] - model.hidden
+    return torch.cat([vector[: model.hidden], vector[start : start + extra]])
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,14 @@ def _first(network: Network) -> Tensor:
     return first.detach()
 
 
+def _gates(network: Network) -> Tensor:
+    """Popularity gates of users without features, which all have the same, [width of the gates]."""
+    if network.gates is None:
+        return torch.empty(0)
+    with torch.no_grad():
+        return network.gates.user(torch.empty(1, 0), torch.empty(1, 0, dtype=torch.int64))[0]
+
+
 def _exact(model: DeviceModel) -> UnseenUsers:
     network = model.scorer.network
     layers = _layers(network)
@@ -143,7 +160,7 @@ def _exact(model: DeviceModel) -> UnseenUsers:
     return UnseenUsers(
         exact=True,
         arrays={
-            "embed_first": padded(_first(network)),
+            "embed_first": user_vectors(torch.cat([_first(network), _gates(network)]), network.hidden),
             **{f"embed_{name}": np.stack(of_layers) for name, of_layers in arrays.items()},
         },
         numbers={"EMBED_EPSILON": layers[0].norm.eps},

@@ -131,7 +131,9 @@ class Network(nn.Module, ABC):
             h = layer(h, edges)
         return self.widened(h, graph)
 
-    def widened(self, h: dict[str, Tensor], graph: HeteroData) -> dict[str, Tensor]:
+    def widened(
+        self, h: dict[str, Tensor], graph: HeteroData | Mapping[str, Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
         """The towers' vectors of users and contents, the first of the graph's, beside gates and popularity."""
         wide = dict(h)
         for kind in (USER, CONTENT):

@@ -4,14 +4,14 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recsys.export.c_files import CProject
-from recsys.export.device_model import DeviceModel, device_model
+from recsys.export.device_model import DeviceModel, device_model, user_vectors
 from recsys.export.unseen_users import unseen_users
 from recsys.serving.bundle import Bundle
 
@@ -46,6 +46,17 @@ def project(model: DeviceModel, *, precision: str = "float32", blob: bool = Fals
     )
 
 
+def first_contents(model: DeviceModel, count: int) -> DeviceModel:
+    """The model with only the first contents."""
+    rows, ids, vectors = model.contents.rows, model.contents.ids, model.contents.vectors
+    return replace(
+        model,
+        contents=replace(model.contents, rows=rows[:count], ids=ids[:count], vectors=vectors[:count].clone()),
+        history=model.history[:, model.history[1] < count],
+        paths=None if model.paths is None else model.paths[:, :count],
+    )
+
+
 def whole(bundle: Bundle) -> DeviceModel:
     """Everything that exists at the bundle's time."""
     users, contents = (np.arange(nodes.count_before(bundle.time)) for nodes in (bundle.log.users, bundle.log.contents))
@@ -58,7 +69,7 @@ class Library:
 
     library: ctypes.CDLL
     num_contents: int
-    hidden: int
+    width: int
 
     @classmethod
     def of(cls, made: CProject, folder: Path, *flags: str) -> "Library":
@@ -71,19 +82,19 @@ class Library:
         library.recsys_probability.argtypes = [ctypes.c_float]
         for name in ("recsys_content_index", "recsys_user_index", "recsys_mood_index", "recsys_embed_user"):
             getattr(library, name).restype = ctypes.c_uint32
-        hidden = made.model.hidden
-        return cls(library, len(made.model.contents), hidden + -hidden % 8)
+        width = user_vectors(made.model.contents.vectors, made.model.hidden).shape[1]
+        return cls(library, len(made.model.contents), width)
 
     def user_vector(self, user: int) -> np.ndarray:
-        vector = np.zeros(self.hidden, dtype=np.float32)
+        vector = np.zeros(self.width, dtype=np.float32)
         assert self.library.recsys_user_vector(user, _pointer(vector)) == 0
         return vector
 
-    def scores(self, vector: np.ndarray) -> np.ndarray:
-        given = np.zeros(self.hidden, dtype=np.float32)
+    def scores(self, vector: np.ndarray, user: int = NOT_FOUND) -> np.ndarray:
+        given = np.zeros(self.width, dtype=np.float32)
         given[: len(vector)] = vector
         scores = np.zeros(self.num_contents, dtype=np.float32)
-        assert self.library.recsys_score_user(_pointer(given), _pointer(scores)) == 0
+        assert self.library.recsys_score_user(_pointer(given), ctypes.c_uint32(user), _pointer(scores)) == 0
         return scores
 
     def mood_scores(self, mood: int) -> np.ndarray:
@@ -92,13 +103,15 @@ class Library:
         return scores
 
     def top_k(self, scores: np.ndarray, seen: Sequence[int], k: int) -> tuple[list[int], list[float]]:
-        return self._ranked("recsys_top_k", _pointer(scores), self.set_of(seen), k)
+        return self._ranked("recsys_top_k", (_pointer(scores),), self.set_of(seen), k)
 
-    def recommend_user(self, vector: np.ndarray, seen: np.ndarray, k: int) -> tuple[list[int], list[float]]:
-        return self._ranked("recsys_recommend_user", _pointer(vector), seen, k)
+    def recommend_user(
+        self, vector: np.ndarray, seen: np.ndarray, k: int, user: int = NOT_FOUND
+    ) -> tuple[list[int], list[float]]:
+        return self._ranked("recsys_recommend_user", (_pointer(vector), ctypes.c_uint32(user)), seen, k)
 
     def recommend_mood(self, mood: int, k: int) -> tuple[list[int], list[float]]:
-        return self._ranked("recsys_recommend_mood", ctypes.c_uint32(mood), self.set_of([]), k)
+        return self._ranked("recsys_recommend_mood", (ctypes.c_uint32(mood),), self.set_of([]), k)
 
     def set_of(self, contents: Sequence[int]) -> np.ndarray:
         seen = np.zeros((self.num_contents + 7) // 8, dtype=np.uint8)
@@ -114,7 +127,7 @@ class Library:
     def embed(self, contents: Sequence[int], types: Sequence[int] | None = None) -> tuple[int, np.ndarray]:
         given = np.array(contents, dtype=np.uint32)
         kinds = None if types is None else np.array(types, dtype=np.uint8)
-        vector = np.zeros(self.hidden, dtype=np.float32)
+        vector = np.zeros(self.width, dtype=np.float32)
         used = self.library.recsys_embed_user(
             _pointer(given), None if kinds is None else _pointer(kinds), ctypes.c_uint32(len(given)), _pointer(vector)
         )
@@ -126,11 +139,13 @@ class Library:
     def user_index(self, id_: int | str) -> int:
         return int(self.library.recsys_user_index(_id(id_)))
 
-    def _ranked(self, name: str, who: object, seen: np.ndarray, k: int) -> tuple[list[int], list[float]]:
+    def _ranked(self, name: str, who: tuple[object, ...], seen: np.ndarray, k: int) -> tuple[list[int], list[float]]:
         guard = 3  # places after the end that nobody may write to
         contents = np.full(k + guard, 7, dtype=np.uint32)
         best = np.full(k + guard, 7, dtype=np.float32)
-        count = getattr(self.library, name)(who, _pointer(seen), ctypes.c_uint32(k), _pointer(contents), _pointer(best))
+        count = getattr(self.library, name)(
+            *who, _pointer(seen), ctypes.c_uint32(k), _pointer(contents), _pointer(best)
+        )
         assert (contents[k:] == 7).all()
         assert (best[k:] == 7).all()
         return contents[:count].tolist(), best[:count].tolist()

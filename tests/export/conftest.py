@@ -5,22 +5,23 @@ from pathlib import Path
 import pytest
 
 from recsys.export.device_model import DeviceModel
-from recsys.models.registry import NETWORKS
 from recsys.serving.bundle import Bundle, load_bundle
 from tests.export.c_library import Library, project, whole
 from tests.factories import tiny_log
 from tests.serving.bundles import make_bundle
 
+EXPORTED = ("hetero_sage", "gat_sage", "gat_sage none")
+
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A bundle of each network over 1,000 users and 300 contents, and a small one of popularity."""
+    """Bundles of networks with paths and without over 1,000 users and 300 contents, and a small one of popularity."""
     folder = tmp_path_factory.mktemp("bundles")
     log = tiny_log(seed=5, num_users=1_020, num_contents=300, num_events=6_000)
-    for name in NETWORKS:
-        make_bundle(name, folder / name, log)
+    for name in EXPORTED:
+        make_bundle(name.split()[0], folder / name, log, model={"pair": name.split()[1]} if " " in name else {})
     make_bundle("popularity", folder / "popularity")
-    return {name: folder / name for name in (*NETWORKS, "popularity")}
+    return {name: folder / name for name in (*EXPORTED, "popularity")}
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def bundles(folders: dict[str, Path]) -> dict[str, Bundle]:
     return {name: load_bundle(folder) for name, folder in folders.items()}
 
 
-@pytest.fixture(scope="session", params=list(NETWORKS))
+@pytest.fixture(scope="session", params=EXPORTED)
 def network(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

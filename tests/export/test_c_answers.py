@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from torch import Tensor
 
-from recsys.export.device_model import DeviceModel, device_model
+from recsys.export.device_model import DeviceModel, device_model, user_vectors
 from recsys.graph.settings import GraphSettings, SimilaritySettings
 from recsys.models.ranking import top_k
 from recsys.serving.bundle import Bundle, load_bundle
 from recsys.serving.recommender import Recommender
-from tests.export.c_library import NOT_FOUND, Library, project, whole
+from tests.export.c_library import NOT_FOUND, Library, first_contents, project, whole
 from tests.factories import tiny_log
 from tests.serving.bundles import make_bundle
 
@@ -41,17 +41,17 @@ def assert_same_list(found: list[int], due: np.ndarray, scores: np.ndarray) -> b
 
 def test_probabilities_and_top_10_of_a_thousand_users(model: DeviceModel, library: Library) -> None:
     assert len(model.users) >= 1_000
-    due = model.user_logits(model.users.vectors)
+    due = model.table_logits()
     masked = due.clone()
     masked[tuple(torch.from_numpy(model.history))] = -torch.inf
     lists = top_k(masked, 10)[0]
     identical = 0
     for user, best in enumerate(lists):
         vector = library.user_vector(user)
-        scores = library.scores(vector)
+        scores = library.scores(vector, user)
         np.testing.assert_allclose(expit(scores), expit(due[user].numpy()), atol=TOLERANCE, rtol=0)
         seen = library.history(user)
-        found, values = library.recommend_user(vector, seen, 10)
+        found, values = library.recommend_user(vector, seen, 10, user)
         assert values == scores[found].tolist()
         identical += assert_same_list(found, best, due[user].numpy())
     assert identical >= 0.998 * len(lists)
@@ -68,6 +68,32 @@ def test_probabilities_and_top_10_of_all_moods(model: DeviceModel, library: Libr
         assert_same_list(found, best, due[mood].numpy())
 
 
+def test_logits_are_those_of_the_scorer(model: DeviceModel) -> None:
+    """Popularity, paths and calibration included; a pair has an entry in the table of paths where there is any path."""
+    scorer, users, contents = model.scorer, model.users.rows[:200], model.contents.rows
+    due = scorer.score(users, contents, model.time)
+    np.testing.assert_allclose(model.table_logits(slice(200)), due, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        model.mood_logits(), scorer.score_moods(np.arange(len(model.mood_names)), contents, model.time), rtol=1e-6
+    )
+    pair = scorer.network.pair
+    if pair is None:
+        assert model.paths is None
+        return
+    assert model.paths is not None
+    signals = scorer.graph.pair_paths.of_block(users, contents, model.time)[..., pair.columns]
+    assert ((model.paths[:200].toarray() != 0) <= (signals != 0).any(axis=2)).all()
+    assert 0 < model.paths.nnz < np.prod(model.paths.shape)
+
+
+def test_somebody_else_has_no_paths(model: DeviceModel, library: Library) -> None:
+    due = model.user_logits(model.users.vectors[:20]).numpy()
+    for user in range(20):
+        vector = library.user_vector(user)
+        for nobody in (NOT_FOUND, len(model.users)):
+            np.testing.assert_allclose(expit(library.scores(vector, nobody)), expit(due[user]), atol=TOLERANCE, rtol=0)
+
+
 def test_lists_are_those_of_recommend(
     bundles: dict[str, Bundle], network: str, model: DeviceModel, library: Library
 ) -> None:
@@ -75,7 +101,7 @@ def test_lists_are_those_of_recommend(
     for user in range(0, 1_000, 97):
         due = recommender.for_user(int(model.users.ids[user]))
         place = library.user_index(int(model.users.ids[user]))
-        found, scores = library.recommend_user(library.user_vector(place), library.history(place), 10)
+        found, scores = library.recommend_user(library.user_vector(place), library.history(place), 10, place)
         assert [model.contents.ids[content] for content in found] == [item.content_id for item in due.items]
         assert np.allclose(scores, [item.score for item in due.items], atol=1e-5)
     for mood, name in enumerate(model.mood_names):
@@ -87,17 +113,13 @@ def test_lists_are_those_of_recommend(
 def test_hostile_embeddings(model: DeviceModel, tmp_path: Path) -> None:
     """Denormals, -0.0, nothing but zeros, huge logits, and equal contents, which tie exactly."""
     rng = np.random.default_rng(0)
-    vectors = model.contents.vectors[:40].clone()
+    few = first_contents(model, 40)
+    vectors = few.contents.vectors
     vectors[0], vectors[1], vectors[2] = 0.0, -0.0, 1e-42
     vectors[3] = torch.from_numpy(rng.normal(0, 1e6, vectors.shape[1])).float()
     vectors[4] = -vectors[3]
     vectors[5] = 1e-20
     vectors[20:30] = vectors[10]
-    few = replace(
-        model,
-        contents=replace(model.contents, rows=model.contents.rows[:40], ids=model.contents.ids[:40], vectors=vectors),
-        history=model.history[:, model.history[1] < 40],
-    )
     library = Library.of(project(few), tmp_path / "c")
     due = few.user_logits(few.users.vectors[:50])
     assert due.abs().max() > 1e3
@@ -151,7 +173,7 @@ def test_what_is_not_in_the_tables(model: DeviceModel, library: Library) -> None
         assert not library.set_of([beyond]).any()
         assert library.embed([beyond])[0] == 0
     assert not library.history(len(model.users)).any()
-    vector = np.zeros(library.hidden, dtype=np.float32)
+    vector = np.zeros(library.width, dtype=np.float32)
     assert library.library.recsys_user_vector(len(model.users), vector.ctypes.data_as(ctypes.c_void_p)) == 1
     assert library.library.recsys_score_mood(3, None) == 1
 
@@ -174,7 +196,8 @@ def test_ids_of_all_kinds_are_found(model: DeviceModel, library: Library, tmp_pa
         vectors=model.users.vectors[: len(numbers)],
     )
     none = np.empty((2, 0), dtype=np.int64)
-    nasty = Library.of(project(replace(model, contents=contents, users=users, history=none)), tmp_path / "c")
+    other = replace(model, contents=contents, users=users, history=none, paths=None)
+    nasty = Library.of(project(other), tmp_path / "c")
     assert [nasty.content_index(text) for text in texts] == list(range(len(texts)))
     assert [nasty.user_index(number) for number in numbers] == list(range(len(numbers)))
     assert nasty.content_index("zz") == nasty.user_index(1) == NOT_FOUND
@@ -184,11 +207,12 @@ def test_ids_of_all_kinds_are_found(model: DeviceModel, library: Library, tmp_pa
 def test_smaller_tables(bundles: dict[str, Bundle], precision: str, tmp_path: Path) -> None:
     made = project(whole(bundles["gat_sage"]), precision=precision)
     library = Library.of(made, tmp_path / "c")
-    users, contents = (made.tables[name].restored(made.model.hidden) for name in ("users", "contents"))
-    due = made.model.user_logits(users, contents)
+    users, contents = (made.tables[name].restored() for name in ("users", "contents"))
+    due = made.model.user_logits(users, contents, paths=made.model.paths)
     for user in range(0, 1_000, 50):
-        assert (library.user_vector(user)[: made.model.hidden] == users[user].numpy()).all()
-        scores = library.scores(library.user_vector(user))
+        vector = library.user_vector(user)
+        assert (vector == user_vectors(users[user], made.model.hidden)).all()
+        scores = library.scores(vector, user)
         np.testing.assert_allclose(expit(scores), expit(due[user].numpy()), atol=TOLERANCE, rtol=0)
 
 
@@ -196,15 +220,15 @@ def test_all_of_float16(bundles: dict[str, Bundle], tmp_path: Path) -> None:
     """Subnormal numbers, both zeros and the largest are read as they were stored."""
     model = whole(bundles["gat_sage"])
     halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
-    halves = halves[np.isfinite(halves)][:: len(model.users.vectors[0])]
+    halves = halves[np.isfinite(halves)][:: model.users.vectors.shape[1]]
     vectors = torch.zeros_like(model.users.vectors)
     flat = torch.from_numpy(halves.astype(np.float32))
     vectors.view(-1)[: len(flat)] = flat
     library = Library.of(
         project(replace(model, users=replace(model.users, vectors=vectors)), precision="float16"), tmp_path / "c"
     )
-    found = np.stack([library.user_vector(user)[: model.hidden] for user in range(len(vectors))])
-    assert (found.view(np.uint32) == vectors.numpy().view(np.uint32)).all()
+    found = np.stack([library.user_vector(user) for user in range(len(vectors))])
+    assert (found.view(np.uint32) == user_vectors(vectors, model.hidden).view(np.uint32)).all()
 
 
 def exact_bundle(folder: Path) -> Bundle:
@@ -212,7 +236,8 @@ def exact_bundle(folder: Path) -> Bundle:
     log = tiny_log(seed=2, num_users=30, num_contents=25, num_events=300)
     log = replace(log, users=replace(log.users, attributes=log.users.attributes[[]], kinds={}))
     similarity = SimilaritySettings(k=3, threshold=0.4, users=False)
-    made = make_bundle("hetero_sage", folder, log, GraphSettings(time_features=False, similarity=similarity))
+    settings = GraphSettings(time_features=False, similarity=similarity)
+    made = make_bundle("hetero_sage", folder, log, settings, {"pair": "none"})
     return load_bundle(made.folder)
 
 
@@ -226,10 +251,10 @@ def test_users_without_features_are_embedded_exactly(tmp_path: Path) -> None:
         own = early & (bundle.log.user == user)
         used, found = library.embed(bundle.log.content[own].tolist(), bundle.log.type[own].tolist())
         assert used == own.sum()
-        np.testing.assert_allclose(found[: made.model.hidden], vector.numpy(), atol=1e-5)
+        np.testing.assert_allclose(found, user_vectors(vector, made.model.hidden), atol=1e-5)
     newcomer = np.array([len(bundle.log.users) - 1])
     late = device_model(bundle, bundle.log.boundaries.t_val - 1, np.arange(10), newcomer)
-    assert (late.users.vectors - torch.from_numpy(library.embed([])[1][: late.hidden])).abs().max() < 1e-5
+    np.testing.assert_allclose(library.embed([])[1], user_vectors(late.users.vectors[0], late.hidden), atol=1e-5)
 
 
 def test_other_users_are_embedded_by_a_regression(model: DeviceModel, library: Library) -> None:
@@ -237,7 +262,8 @@ def test_other_users_are_embedded_by_a_regression(model: DeviceModel, library: L
     assert not made.unseen.exact
     assert made.unseen.report["why"].startswith("not exact, since ")
     places = model.history[1][model.history[0] == 3]
-    inputs = np.append(model.contents.vectors[places].double().mean(dim=0).numpy(), np.log1p(len(places)))
+    mean = model.contents.vectors[places, : model.hidden].double().mean(dim=0)
+    inputs = np.append(mean.numpy(), np.log1p(len(places)))
     usual, usual_inputs, weight = (made.unseen.arrays[f"embed_{name}"] for name in ("usual", "usual_inputs", "weight"))
     width = model.hidden + 1  # 8 is no wider when padded
     due = usual + (inputs - usual_inputs[:width]) @ weight[:width]

@@ -45,15 +45,15 @@ def test_texts() -> None:
 
 @given(arrays(np.float32, (4, 6), elements=st.floats(-100, 100, width=32)))
 def test_int8_is_off_by_half_a_step_at_most(values: np.ndarray) -> None:
-    table = stored(torch.from_numpy(values), "int8")
+    table = stored(torch.from_numpy(values), "int8", 6)
     step = np.abs(values).max(axis=1, keepdims=True) / 127
-    assert (np.abs(table.restored(6).numpy() - values) <= 0.5001 * step + 1e-38).all()
+    assert (np.abs(table.restored().numpy() - values) <= 0.5001 * step + 1e-38).all()
     assert (table.values[:, 6:] == 0).all()
 
 
 def test_float16_refuses_what_it_cannot_hold() -> None:
     with pytest.raises(UserError, match="float16"):
-        stored(torch.full((1, 4), 1e5), "float16")
+        stored(torch.full((1, 4), 1e5), "float16", 4)
 
 
 def test_overlap() -> None:
@@ -82,7 +82,7 @@ def test_report_says_what_the_bundle_says(folders: dict[str, Path], bundles: dic
     assert f"#define RECSYS_DATA_TIME_NS INT64_C({bundle.manifest.data_time})" in config
     assert f'#define RECSYS_CONFIG_HASH "{report["config_hash"]}"' in config
     assert f'#define RECSYS_GIT_COMMIT "{report["git_commit"]}"' in config
-    assert "#define RECSYS_FORMAT_VERSION 2\n" in config
+    assert "#define RECSYS_FORMAT_VERSION 3\n" in config
     assert "contents: int8_t [" in (tmp_path / "out" / "recsys_weights.h").read_text()
     lines = "\n".join(summary_lines(report, tmp_path / "out"))
     assert "int8 embeddings" in lines
@@ -95,7 +95,7 @@ def test_agreement_is_that_of_the_lists(bundles: dict[str, Bundle], folders: dic
     report = export_bundle(folders["gat_sage"], tmp_path / "out", ExportOptions(precision="int8"))["precision"]
     made = project(whole(bundle), precision="int8")
     recommender, due, found = Recommender(bundle), [], []
-    for mood, scores in enumerate(made.model.mood_logits(made.tables["contents"].restored(made.model.hidden))):
+    for mood, scores in enumerate(made.model.mood_logits(made.tables["contents"].restored())):
         due.append([item.content_id for item in recommender.for_mood(made.model.mood_names[mood]).items])
         best = np.argsort(-scores.numpy(), kind="stable")[:10]
         found.append(made.model.contents.ids[best].tolist())
@@ -126,6 +126,17 @@ def test_more_than_the_flash_is_refused(folders: dict[str, Path], tmp_path: Path
     with pytest.raises(UserError, match=r"more than --flash .* --subset"):
         export_bundle(folders["gat_sage"], tmp_path / "other", ExportOptions(flash=size - 1))
     assert not list(tmp_path.glob("*other*"))
+
+
+def test_paths_count_among_the_bytes(bundles: dict[str, Bundle], folders: dict[str, Path], tmp_path: Path) -> None:
+    with_paths, without = (export_bundle(folders[name], tmp_path / name, ExportOptions())["bytes"] for name in
+                           ("gat_sage", "gat_sage none"))  # fmt: skip
+    paths = whole(bundles["gat_sage"]).paths
+    assert paths is not None
+    assert with_paths["pairs_logit"] == 4 * paths.nnz
+    assert with_paths["pairs"] == 2 * (paths.nnz + paths.nnz % 2)
+    assert with_paths["pairs_start"] == 4 * (paths.shape[0] + 1)
+    assert "pairs" not in without
 
 
 def test_other_folders_are_left_alone(folders: dict[str, Path], tmp_path: Path) -> None:

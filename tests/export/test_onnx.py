@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from recsys.errors import UserError
+from recsys.export import onnx_files
 from recsys.export.device_model import DeviceModel
 from recsys.export.export import ExportOptions, export_bundle
 from recsys.export.traceable import traceable_edges
@@ -39,7 +41,7 @@ def run(path: Path, **inputs: np.ndarray) -> list[np.ndarray]:
 
 def test_logits_for_any_number_of_rows(exported: Exported) -> None:
     model, out = exported
-    users, moods = model.user_logits(model.users.vectors).numpy(), model.mood_logits().numpy()
+    users, moods = model.table_logits().numpy(), model.mood_logits().numpy()
     for rows in ([1], [0, 0, 2], list(range(len(model.users)))):
         (found,) = run(out / "users.onnx", user=np.array(rows))
         np.testing.assert_allclose(found, users[rows], atol=1e-5)
@@ -47,7 +49,8 @@ def test_logits_for_any_number_of_rows(exported: Exported) -> None:
         (found,) = run(out / "moods.onnx", mood=np.array(rows))
         np.testing.assert_allclose(found, moods[rows], atol=1e-5)
     (found,) = run(out / "head.onnx", user=model.users.vectors[:1].numpy(), content=model.contents.vectors[2:9].numpy())
-    np.testing.assert_allclose(found, users[:1, 2:9], atol=1e-5)
+    without_paths = model.user_logits(model.users.vectors).numpy()
+    np.testing.assert_allclose(found, without_paths[:1, 2:9], atol=1e-5)
 
 
 def test_encoder_reads_features(exported: Exported) -> None:
@@ -62,7 +65,15 @@ def test_encoder_reads_features(exported: Exported) -> None:
         inputs = {f"{name}_{key}": graph[name][key].numpy() for name in network.embeddings for key in ("x", "x_cat")}
         found = run(out / "encoder.onnx", **{name: values for name, values in inputs.items() if values.shape[1]})
         for vectors, node_type in zip(found, (USER, CONTENT), strict=True):
-            np.testing.assert_allclose(vectors, due[node_type].numpy(), atol=1e-4)
+            np.testing.assert_allclose(vectors, due[node_type][:, : vectors.shape[1]].numpy(), atol=1e-4)
+
+
+def test_more_paths_than_fit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_bundle("gat_sage", tmp_path / "bundle", tiny_log(seed=3))
+    monkeypatch.setattr(onnx_files, "MOST_PAIRS", 95)
+    with pytest.raises(UserError, match=r"choose fewer with --users or --subset.*model\.pair=none"):
+        export_bundle(made.folder, tmp_path / "out", ExportOptions(format="onnx"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_ids_are_the_originals(exported: Exported) -> None:
@@ -83,5 +94,6 @@ def test_traceable_edges_encode_alike(exported: Exported) -> None:
         found = network.embed(graph)
         for layer in network.layers:
             found = layer(found, traceable_edges(network, graph))
+        found = network.widened(found, graph)
     for node_type, vectors in due.items():
         torch.testing.assert_close(found[node_type], vectors, atol=1e-5, rtol=1e-5)

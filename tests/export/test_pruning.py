@@ -14,7 +14,7 @@ from torch import Tensor
 from recsys.export.device_model import BLOCK, DeviceModel, by_blocks, raising_first
 from recsys.models.graph_scorer import GraphScorer
 from recsys.serving.bundle import Bundle
-from tests.export.c_library import Library, project, whole
+from tests.export.c_library import NOT_FOUND, Library, first_contents, project, whole
 
 
 def with_outer(model: DeviceModel, change: Callable[[Tensor], Tensor]) -> DeviceModel:
@@ -65,13 +65,14 @@ numbers = st.one_of(
 def test_the_list_is_that_of_all_scores(hostile: Library, data: st.DataObject) -> None:
     user = data.draw(st.integers(0, 999), label="user")
     given_vector = data.draw(
-        st.none() | st.lists(numbers, min_size=hostile.hidden, max_size=hostile.hidden), label="vector"
+        st.none() | st.lists(numbers, min_size=hostile.width, max_size=hostile.width), label="vector"
     )
     vector = hostile.user_vector(user) if given_vector is None else np.array(given_vector, dtype=np.float32)
     seen = sorted(data.draw(st.sets(st.integers(0, hostile.num_contents - 1), max_size=60), label="seen"))
     k = data.draw(st.sampled_from([0, 1, 2, 10, 31, 299, 300, 305]), label="k")
-    scores = hostile.scores(vector)
-    assert hostile.recommend_user(vector, hostile.set_of(seen), k) == hostile.top_k(scores, seen, k)
+    paths_of = data.draw(st.sampled_from([user, NOT_FOUND]), label="paths of")
+    scores = hostile.scores(vector, paths_of)
+    assert hostile.recommend_user(vector, hostile.set_of(seen), k, paths_of) == hostile.top_k(scores, seen, k)
     mood = user % 3
     assert hostile.recommend_mood(mood, k) == hostile.top_k(hostile.mood_scores(mood), [], k)
 
@@ -80,9 +81,9 @@ def test_without_the_best_of_a_user(hostile: Library) -> None:
     """Whoever has seen what they like best gets the next, though the bounds of what they have seen stay high."""
     for user in range(0, 1_000, 50):
         vector = hostile.user_vector(user)
-        scores = hostile.scores(vector)
+        scores = hostile.scores(vector, user)
         seen = hostile.top_k(scores, [], 200)[0]
-        assert hostile.recommend_user(vector, hostile.set_of(seen), 10) == hostile.top_k(scores, seen, 10)
+        assert hostile.recommend_user(vector, hostile.set_of(seen), 10, user) == hostile.top_k(scores, seen, 10)
 
 
 def test_wider_vectors_change_no_bit(
@@ -101,20 +102,14 @@ def test_wider_vectors_change_no_bit(
 
 @pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
 def test_any_number_of_contents(model: DeviceModel, count: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    contents = replace(
-        model.contents,
-        rows=model.contents.rows[:count],
-        ids=model.contents.ids[:count],
-        vectors=model.contents.vectors[:count],
-    )
-    few = replace(model, contents=contents, history=model.history[:, model.history[1] < count])
+    few = first_contents(model, count)
     library = Library.of(project(few), tmp_path_factory.mktemp("few") / "c")
-    due = few.user_logits(few.users.vectors[:20]).numpy()
+    due = few.table_logits(slice(20)).numpy()
     for user in range(20):
         vector = library.user_vector(user)
-        scores = library.scores(vector)
+        scores = library.scores(vector, user)
         np.testing.assert_allclose(scores, due[user], rtol=1e-4, atol=1e-5)
-        assert library.recommend_user(vector, library.set_of([]), 10) == library.top_k(scores, [], 10)
+        assert library.recommend_user(vector, library.set_of([]), 10, user) == library.top_k(scores, [], 10)
 
 
 def test_by_blocks() -> None:

@@ -91,6 +91,7 @@ def _scorer(kind: str, log: EventLog, graph: TemporalGraph, model: Mapping[str, 
             if isinstance(module, nn.BatchNorm1d):
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2.0)
+        network.calibration.copy_(torch.tensor([0.8, -0.3]))
         return GraphScorer(network, graph)
     build: Callable[..., Peer] = PEERS["popularity" if kind == RECENT else kind]
     return build(log, **({"window": 0.3} if kind == RECENT else {}))

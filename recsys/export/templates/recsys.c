@@ -69,7 +69,17 @@ int recsys_attach(const void *blob, size_t size)
 #define VALUE(NAME, PLACE, ROW) TABLE(float, NAME)[PLACE]
 #elif RECSYS_STORAGE == RECSYS_FLOAT16
 #define VALUE(NAME, PLACE, ROW) from_half(TABLE(uint16_t, NAME)[PLACE])
+#else
+#define VALUE(NAME, PLACE, ROW) ((float)TABLE(int8_t, NAME)[PLACE] * TABLE(float, NAME##_scale)[ROW])
+#endif
+/* EXTRA(NAME, PLACE): the same for what is beside the embeddings, which is never rounded to int8. */
+#if RECSYS_STORAGE == RECSYS_FLOAT32
+#define EXTRA(NAME, PLACE) TABLE(float, NAME##_extra)[PLACE]
+#else
+#define EXTRA(NAME, PLACE) from_half(TABLE(uint16_t, NAME##_extra)[PLACE])
+#endif
 
+#if RECSYS_STORAGE == RECSYS_FLOAT16 || (RECSYS_STORAGE == RECSYS_INT8 && RECSYS_EXTRA > 0)
 /* IEEE 754 binary16, finite: with its bits in a float's places only the exponent is 112 too small, of subnormals too. */
 static float from_half(uint16_t half)
 {
@@ -79,11 +89,9 @@ static float from_half(uint16_t half)
     memcpy(&shrunk, &bits, sizeof shrunk);
     return shrunk * 5.192296858534828e+33f; /* 2^112 */
 }
-#else
-#define VALUE(NAME, PLACE, ROW) ((float)TABLE(int8_t, NAME)[PLACE] * TABLE(float, NAME##_scale)[ROW])
 #endif
 
-int recsys_user_vector(uint32_t user, float vector[RECSYS_HIDDEN])
+int recsys_user_vector(uint32_t user, float vector[RECSYS_WIDTH])
 {
 #if RECSYS_NUM_USERS > 0
     if (user >= RECSYS_NUM_USERS) {
@@ -95,6 +103,11 @@ int recsys_user_vector(uint32_t user, float vector[RECSYS_HIDDEN])
     for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
         vector[j] = VALUE(users, (size_t)user * RECSYS_HIDDEN + j, user);
     }
+#if RECSYS_EXTRA > 0
+    for (uint32_t j = 0; j < RECSYS_EXTRA; j++) {
+        vector[RECSYS_HIDDEN + j] = EXTRA(users, (size_t)user * RECSYS_EXTRA + j);
+    }
+#endif
     return RECSYS_OK;
 #else
     (void)user;
@@ -198,6 +211,49 @@ static void multiply(const float *vectors, uint32_t count, uint32_t block, float
     for (uint32_t j = 0; j < RECSYS_HIDDEN; j += SLICE) {
         ADD_SLICE(vectors + j, count, read_slice(block, j, room), products);
     }
+}
+
+/* What a logit has besides the head: of popularity, and of the paths between a user of the table and the contents. */
+typedef struct {
+    const float *extra; /* what popularity counts for a user or a mood, [RECSYS_EXTRA] */
+    uint32_t pair;      /* the next of the user's pairs; blocks are to come in rising order */
+    uint32_t pairs_end;
+} base;
+
+#if RECSYS_NUM_PAIRS > 0
+#define PAIRS_START(USER) ((USER) < RECSYS_NUM_USERS ? TABLE(uint32_t, pairs_start)[USER] : 0u)
+#define PAIRS_END(USER) ((USER) < RECSYS_NUM_USERS ? TABLE(uint32_t, pairs_start)[(USER) + 1u] : 0u)
+#else
+#define PAIRS_START(USER) ((void)(USER), 0u)
+#define PAIRS_END(USER) 0u
+#endif
+
+/* Add it to the logits of the next block's contents. */
+static void add_base(base *of, uint32_t block, float *restrict logits)
+{
+#if RECSYS_EXTRA > 0
+    for (uint32_t j = 0; j < RECSYS_EXTRA; j += SLICE) {
+        const size_t start = ((size_t)block * RECSYS_EXTRA + j) * BLOCK;
+#if RECSYS_STORAGE == RECSYS_FLOAT32
+        ADD_SLICE(of->extra + j, 1, TABLE(float, contents_extra) + start, logits);
+#else
+        float room[SLICE * BLOCK];
+
+        for (uint32_t i = 0; i < SLICE * BLOCK; i++) {
+            room[i] = EXTRA(contents, start + i);
+        }
+        ADD_SLICE(of->extra + j, 1, room, logits);
+#endif
+    }
+#endif
+#if RECSYS_NUM_PAIRS > 0
+    for (; of->pair < of->pairs_end && TABLE(RECSYS_PLACE, pairs)[of->pair] / BLOCK == block; of->pair++) {
+        logits[TABLE(RECSYS_PLACE, pairs)[of->pair] % BLOCK] += TABLE(float, pairs_logit)[of->pair];
+    }
+#endif
+    (void)of;
+    (void)block;
+    (void)logits;
 }
 
 /* ---- ranking --------------------------------------------------------------------------------------------------- */
@@ -316,8 +372,8 @@ uint32_t recsys_top_k(const float scores[RECSYS_NUM_CONTENTS], const uint8_t *se
 #define STEP 2u  /* units that are added to a block's bounds before the next look at them */
 #define FEW 4u   /* the most contents of a block that are worth a look one by one */
 
-/* A head as somebody's function of a content: logit(c) = b' + sum over units of w ReLU(M c + m), summed up in this order.
- * The units that can only raise a logit, since their w is not negative, come first.
+/* A head as somebody's function of a content: logit(c) = b' + base(c) + sum over units of w ReLU(M c + m), summed up in
+ * this order. The units that can only raise a logit, since their w is not negative, come first.
  */
 typedef struct {
     const float *weight; /* M, [units][RECSYS_HIDDEN] */
@@ -327,10 +383,11 @@ typedef struct {
     float length;        /* to which c is scaled first, 0 for its own */
     uint32_t units;
     uint32_t raising;
+    base base;
 } perceptron;
 
 /* What the products with a block's contents are multiplied by, and their logits before any unit. */
-static void begin_block(const perceptron *of, uint32_t block, float *restrict scale, float *restrict logits)
+static void begin_block(perceptron *of, uint32_t block, float *restrict scale, float *restrict logits)
 {
     float room[SLICE * BLOCK], squares[BLOCK] = {0.0f};
 
@@ -345,6 +402,7 @@ static void begin_block(const perceptron *of, uint32_t block, float *restrict sc
         scale[l] = of->length > 0.0f ? of->length / (length < 1e-12f ? 1e-12f : length) : 1.0f;
         logits[l] = l < size_of_block(block) ? of->outer_bias : -INFINITY;
     }
+    add_base(&of->base, block, logits);
 }
 
 static float add_unit(const perceptron *of, uint32_t unit, float product, float logit)
@@ -401,7 +459,7 @@ static float lowered(const perceptron *of, uint32_t first, uint32_t content, flo
 }
 
 /* Logits of all contents. */
-static void score_all(const perceptron *of, float *scores)
+static void score_all(perceptron *of, float *scores)
 {
     float scale[BLOCK], logits[BLOCK];
 
@@ -416,7 +474,7 @@ static void score_all(const perceptron *of, float *scores)
  * rounding included: it is a bound, and most contents are seen not to be among the best. The other units are added to
  * blocks with many hopefuls, then to the hopefuls alone.
  */
-static uint32_t recommend(const perceptron *of, heap *best)
+static uint32_t recommend(perceptron *of, heap *best)
 {
     float scale[BLOCK], bounds[BLOCK];
 
@@ -446,11 +504,12 @@ DEFINE_AFFINE(project, RECSYS_HIDDEN, RECSYS_HIDDEN)
 /* The head for a user. P_u u is known, and so is everything but c:
  * W (P_u u * (P_c c + p)) + b = (W diag(P_u u) P_c) c + (W diag(P_u u) p + b)
  */
-static perceptron of_user(const float *restrict vector, float *restrict weight, float *restrict bias)
+static perceptron of_user(const float *restrict vector, uint32_t index, float *restrict weight, float *restrict bias)
 {
     static const float zero[RECSYS_HIDDEN] = {0.0f};
     const perceptron of = {weight, bias, recsys_head_outer_weight, RECSYS_HEAD_BIAS, 0.0f,
-                           RECSYS_HEAD_UNITS, RECSYS_HEAD_RAISING};
+                           RECSYS_HEAD_UNITS, RECSYS_HEAD_RAISING,
+                           {vector + RECSYS_HIDDEN, PAIRS_START(index), PAIRS_END(index)}};
     float user[RECSYS_HIDDEN], row[RECSYS_HIDDEN];
 
     project(vector, recsys_head_user_weight, recsys_head_user_bias, user);
@@ -465,22 +524,24 @@ static perceptron of_user(const float *restrict vector, float *restrict weight, 
     return of;
 }
 #else
-/* logit(c) = u^T c / sqrt(hidden) + b */
-static void score_block(const float *vector, uint32_t block, float *restrict logits)
+/* logit(c) = u^T c / sqrt(hidden) + b + base(c) */
+static void score_block(const float *vector, base *rest, uint32_t block, float *restrict logits)
 {
     multiply(vector, 1, block, logits);
     for (uint32_t l = 0; l < BLOCK; l++) {
         logits[l] = logits[l] * RECSYS_HEAD_SCALE + RECSYS_HEAD_BIAS;
     }
+    add_base(rest, block, logits);
 }
 #endif
 
-int recsys_score_user(const float vector[RECSYS_HIDDEN], float scores[RECSYS_NUM_CONTENTS])
+int recsys_score_user(const float vector[RECSYS_WIDTH], uint32_t user, float scores[RECSYS_NUM_CONTENTS])
 {
 #if RECSYS_HEAD == RECSYS_HADAMARD
     float weight[RECSYS_HEAD_UNITS * RECSYS_HIDDEN], bias[RECSYS_HEAD_UNITS];
     perceptron of;
 #else
+    base rest;
     float logits[BLOCK];
 #endif
 
@@ -488,25 +549,27 @@ int recsys_score_user(const float vector[RECSYS_HIDDEN], float scores[RECSYS_NUM
         return RECSYS_NO_TABLES;
     }
 #if RECSYS_HEAD == RECSYS_HADAMARD
-    of = of_user(vector, weight, bias);
+    of = of_user(vector, user, weight, bias);
     score_all(&of, scores);
 #else
+    rest = (base){vector + RECSYS_HIDDEN, PAIRS_START(user), PAIRS_END(user)};
     for (uint32_t block = 0; block < NUM_BLOCKS; block++) {
-        score_block(vector, block, logits);
+        score_block(vector, &rest, block, logits);
         memcpy(scores + block * BLOCK, logits, size_of_block(block) * sizeof *logits);
     }
 #endif
     return RECSYS_OK;
 }
 
-uint32_t recsys_recommend_user(const float vector[RECSYS_HIDDEN], const uint8_t *seen, uint32_t k, uint32_t *contents,
-                               float *best)
+uint32_t recsys_recommend_user(const float vector[RECSYS_WIDTH], uint32_t user, const uint8_t *seen, uint32_t k,
+                               uint32_t *contents, float *best)
 {
     heap found = {contents, best, 0, k, seen};
 #if RECSYS_HEAD == RECSYS_HADAMARD
     float weight[RECSYS_HEAD_UNITS * RECSYS_HIDDEN], bias[RECSYS_HEAD_UNITS];
     perceptron of;
 #else
+    base rest;
     float logits[BLOCK];
 #endif
 
@@ -514,11 +577,12 @@ uint32_t recsys_recommend_user(const float vector[RECSYS_HIDDEN], const uint8_t 
         return 0;
     }
 #if RECSYS_HEAD == RECSYS_HADAMARD
-    of = of_user(vector, weight, bias);
+    of = of_user(vector, user, weight, bias);
     return recommend(&of, &found);
 #else
+    rest = (base){vector + RECSYS_HIDDEN, PAIRS_START(user), PAIRS_END(user)};
     for (uint32_t block = 0; block < NUM_BLOCKS; block++) {
-        score_block(vector, block, logits);
+        score_block(vector, &rest, block, logits);
         for (uint32_t l = 0; l < size_of_block(block); l++) {
             offer(&found, logits[l], block * BLOCK + l);
         }
@@ -528,12 +592,18 @@ uint32_t recsys_recommend_user(const float vector[RECSYS_HIDDEN], const uint8_t 
 }
 
 #if RECSYS_NUM_MOODS > 0
+#if RECSYS_EXTRA > 0
+#define MOOD_GATES(MOOD) (recsys_mood_gates + (size_t)(MOOD) * RECSYS_EXTRA)
+#else
+#define MOOD_GATES(MOOD) NULL
+#endif
+
 /* The mood head for a mood, whose half of the hidden layer is constant. */
 static perceptron of_mood(uint32_t mood)
 {
     const perceptron of = {recsys_mood_content_weight, recsys_moods + (size_t)mood * RECSYS_MOOD_UNITS,
                            recsys_mood_outer_weight, RECSYS_MOOD_BIAS, RECSYS_MOOD_LENGTH,
-                           RECSYS_MOOD_UNITS, RECSYS_MOOD_RAISING};
+                           RECSYS_MOOD_UNITS, RECSYS_MOOD_RAISING, {MOOD_GATES(mood), 0, 0}};
 
     return of;
 }
@@ -643,11 +713,11 @@ static void add_mean(const uint32_t *contents, const uint8_t *types, uint32_t n,
 }
 
 /* h + act(LayerNorm(W h + b + sum over types of W_t mean of the contents)), once a layer. */
-uint32_t recsys_embed_user(const uint32_t *contents, const uint8_t *types, uint32_t n, float vector[RECSYS_HIDDEN])
+uint32_t recsys_embed_user(const uint32_t *contents, const uint8_t *types, uint32_t n, float vector[RECSYS_WIDTH])
 {
     uint32_t used = 0;
 
-    memcpy(vector, recsys_embed_first, RECSYS_HIDDEN * sizeof *vector);
+    memcpy(vector, recsys_embed_first, RECSYS_WIDTH * sizeof *vector);
     if (!HAS_TABLES) {
         return 0;
     }
@@ -678,16 +748,16 @@ uint32_t recsys_embed_user(const uint32_t *contents, const uint8_t *types, uint3
     return used;
 }
 #else
-DEFINE_AFFINE(regress, RECSYS_EMBED_INPUTS, RECSYS_HIDDEN)
+DEFINE_AFFINE(regress, RECSYS_EMBED_INPUTS, RECSYS_WIDTH)
 
 /* A regression on the mean of the contents' embeddings and log(1 + their number), less what is usual. */
-uint32_t recsys_embed_user(const uint32_t *contents, const uint8_t *types, uint32_t n, float vector[RECSYS_HIDDEN])
+uint32_t recsys_embed_user(const uint32_t *contents, const uint8_t *types, uint32_t n, float vector[RECSYS_WIDTH])
 {
     float room[RECSYS_HIDDEN], inputs[RECSYS_EMBED_INPUTS] = {0.0f};
     uint32_t used = 0;
 
     (void)types;
-    memcpy(vector, recsys_embed_usual, RECSYS_HIDDEN * sizeof *vector);
+    memcpy(vector, recsys_embed_usual, RECSYS_WIDTH * sizeof *vector);
     if (!HAS_TABLES) {
         return 0;
     }

@@ -50,8 +50,8 @@ recsys_content_id_t recsys_content_id(uint32_t content);
 recsys_user_id_t recsys_user_id(uint32_t user);
 const char *recsys_mood_name(uint32_t mood);
 
-/* The embedding of a user of the table. */
-int recsys_user_vector(uint32_t user, float vector[RECSYS_HIDDEN]);
+/* The embedding of a user of the table, and beside it what popularity counts for the user. */
+int recsys_user_vector(uint32_t user, float vector[RECSYS_WIDTH]);
 
 /* An embedding for somebody who is not in the table, from the contents that they met. Where recsys_config.h says
  * RECSYS_EMBED_EXACT, it is what the network would give; otherwise a regression, whose error stands in
@@ -63,10 +63,12 @@ int recsys_user_vector(uint32_t user, float vector[RECSYS_HIDDEN]);
  * Returns how many of the contents were used. With 0, the vector is that of somebody of whom nothing is known: asking
  * for a mood is better.
  */
-uint32_t recsys_embed_user(const uint32_t *contents, const uint8_t *types, uint32_t n, float vector[RECSYS_HIDDEN]);
+uint32_t recsys_embed_user(const uint32_t *contents, const uint8_t *types, uint32_t n, float vector[RECSYS_WIDTH]);
 
-/* Logits of all contents for a user's embedding or for a mood. */
-int recsys_score_user(const float vector[RECSYS_HIDDEN], float scores[RECSYS_NUM_CONTENTS]);
+/* Logits of all contents for a user's embedding or for a mood. `user` is the index of the user of the table whose paths
+ * to contents count, RECSYS_NOT_FOUND for somebody else, whose logits lack what paths say.
+ */
+int recsys_score_user(const float vector[RECSYS_WIDTH], uint32_t user, float scores[RECSYS_NUM_CONTENTS]);
 int recsys_score_mood(uint32_t mood, float scores[RECSYS_NUM_CONTENTS]);
 
 /* The k best contents in falling order; of equal scores the lower index comes first.
@@ -82,8 +84,8 @@ uint32_t recsys_top_k(const float scores[RECSYS_NUM_CONTENTS], const uint8_t *se
 /* Scoring and ranking at once: the same answer without room for all scores, and faster, since contents that cannot be
  * among the best are not scored to the end.
  */
-uint32_t recsys_recommend_user(const float vector[RECSYS_HIDDEN], const uint8_t *seen, uint32_t k, uint32_t *contents,
-                               float *best);
+uint32_t recsys_recommend_user(const float vector[RECSYS_WIDTH], uint32_t user, const uint8_t *seen, uint32_t k,
+                               uint32_t *contents, float *best);
 uint32_t recsys_recommend_mood(uint32_t mood, const uint8_t *seen, uint32_t k, uint32_t *contents, float *best);
 
 /* Add a content, or all contents that a user of the table had met at the time of the export, to a set. */

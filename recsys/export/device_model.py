@@ -166,7 +166,7 @@ def path_logits(
         return None
     paths = scorer.graph.pair_paths
     size = paths.block_size(len(contents))
-    blocks: list[csr_array] = [csr_array((0, len(contents)), dtype=np.float32)]
+    blocks = [csr_array(np.zeros((0, len(contents)), dtype=np.float32))]
     for first in range(0, len(users), size):
         signals = paths.of_block(users[first : first + size], contents, t)
         found = np.zeros(signals.shape[:2], dtype=np.float32)

@@ -158,15 +158,15 @@ def path_logits(
     """What paths add to the logits of users (rows [U], vectors [U, width]) and contents (rows [N]) at `t` (ns).
 
     Returns:
-        float32 [U, N], before the calibration, with an entry wherever there is a path; None for a network that asks for
-        no paths.
+        float32 [U, N], before the calibration, with an entry where a path adds something; None for a network that asks
+        for no paths.
     """
     network = scorer.network
     if network.pair is None:
         return None
     paths = scorer.graph.pair_paths
     size = paths.block_size(len(contents))
-    blocks: list[csr_array] = [csr_array((0, len(contents)), dtype=np.float32)]
+    blocks = [csr_array(np.zeros((0, len(contents)), dtype=np.float32))]
     for first in range(0, len(users), size):
         signals = paths.of_block(users[first : first + size], contents, t)
         found = np.zeros(signals.shape[:2], dtype=np.float32)

@@ -158,8 +158,8 @@ def path_logits(
     """What paths add to the logits of users (rows [U], vectors [U, width]) and contents (rows [N]) at `t` (ns).
 
     Returns:
-        float32 [U, N], before the calibration, with an entry wherever there is a path; None for a network that asks for
-        no paths.
+        float32 [U, N], before the calibration, with an entry where a path adds something; None for a network that asks
+        for no paths.
     """
     network = scorer.network
     if network.pair is None:

@@ -20,7 +20,9 @@ def summary_lines(report: Mapping[str, Any], out: Path) -> list[str]:
     ]
     if report["format"] == C:
         stored = report["precision"]["stored"]
-        lines.append(f"On the device: {size_text(report['bytes']['total'])} with {stored} embeddings")
+        paths = sum(size for name, size in report["bytes"].items() if name.startswith("pairs"))
+        of_paths = f", {size_text(paths)} of it for paths between users and contents" if paths else ""
+        lines.append(f"On the device: {size_text(report['bytes']['total'])} with {stored} embeddings{of_paths}")
         lines += [
             f"Against float32, {who}: identical top 10 for {found['identical_top_10']:.1%} of {found['rows']:.0f}, "
             f"overlap {found['top_10_overlap']:.1%}, largest error of a probability "

@@ -34,6 +34,7 @@ from recsys.loading.neighbor_loader import NeighborLoader
 from recsys.loading.neighbor_sampler import TemporalNeighborSampler
 from recsys.loading.subgraph_sampler import Seeds, subgraph_keys
 from recsys.models.gat_sage import GatSage
+from recsys.models.graph_scorer import GraphScorer
 from recsys.sources.base import Tables
 from recsys.sources.tables import TableSource
 
@@ -146,11 +147,13 @@ def measure(log: EventLog) -> None:
         print("LinkNeighborLoader: pyg-lib is not installed")
 
     network = GatSage(graph.schema)
-    batch = loader.batch(0, 0)
+    scorer, batch = GraphScorer(network, graph), loader.batch(0, 0)
+    user, content = batch.graph[USER].n_id[batch.user], batch.graph[CONTENT].n_id[batch.content]
 
     def step() -> None:
         vectors = network.encode(batch.graph)
-        network.link_logits(vectors, batch.user, batch.content).square().mean().backward()
+        signals = scorer.signals(user.numpy(), content.numpy(), batch.time.numpy())
+        network.link_logits(vectors, batch.user, batch.content, signals).square().mean().backward()
 
     for number in range(1, most + 1):
         torch.set_num_threads(number)

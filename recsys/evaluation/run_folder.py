@@ -79,7 +79,8 @@ def write_recommendations(directory: Path, log: "EventLog", recommendations: pd.
 def learning_curves(run_dir: Path) -> pd.DataFrame | None:
     """What the csv logger wrote, over all sittings of a resumed run; None for a model without epochs."""
     versions = sorted(run_dir.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name[8:]))
-    sittings = [sitting for sitting in map(pd.read_csv, versions) if "epoch" in sitting]
+    written = [version for version in versions if version.stat().st_size]  # a kill may have left an empty file
+    sittings = [sitting for sitting in map(pd.read_csv, written) if "epoch" in sitting]
     if not sittings:
         return None
     starts = [sitting["epoch"].min() for sitting in sittings[1:]] + [float("inf")]

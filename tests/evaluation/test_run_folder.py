@@ -9,7 +9,7 @@ import pytest
 
 from recsys.data.event_log import EventLog
 from recsys.evaluation.protocol import Evaluation, evaluate
-from recsys.evaluation.run_folder import write_metrics, write_per_user, write_recommendations
+from recsys.evaluation.run_folder import learning_curves, write_metrics, write_per_user, write_recommendations
 from recsys.files import replacing
 from tests.evaluation.fakes import early_log, random_scorer, task_of
 
@@ -104,3 +104,13 @@ def test_per_user_has_original_ids_and_averages_to_the_metrics(
     assert {"cold", "positives"} <= set(written)
     for metric in ("ndcg@10", "recall@20", "mrr@10"):
         assert written[metric].mean() == pytest.approx(validation.metrics["all"][metric])
+
+
+def test_curves_pass_over_a_sitting_that_was_killed_before_it_wrote(tmp_path: Path) -> None:
+    for version, content in enumerate(["epoch,val/loss\n0,0.5\n", "", "epoch,val/loss\n1,0.4\n"]):
+        folder = tmp_path / "logs" / f"version_{version}"
+        folder.mkdir(parents=True)
+        (folder / "metrics.csv").write_text(content)
+    curves = learning_curves(tmp_path)
+    assert curves is not None
+    assert curves["val/loss"].tolist() == [0.5, 0.4]

@@ -69,7 +69,7 @@ class LinkPredictionModule(LightningModule):
         equal_users: bool = True,
     ) -> None:
         super().__init__()
-        if averaging is not None and not 0 <= averaging < 1:
+        if averaging is not None and not (isinstance(averaging, int | float) and 0 <= averaging < 1):
             raise UserError(f"averaging is {averaging}: it must be at least 0 and below 1, or null for no average.")
         if mood_weight < 0:
             raise UserError(f"mood_weight is {mood_weight}: it must be at least 0.")

@@ -206,8 +206,9 @@ def torch_runner(model: DeviceModel) -> Callable[[int], list[int]]:
 
 
 def sizes(model: DeviceModel, folder: Path) -> None:
+    width = model.contents.vectors.shape[1]
     for count in (1_000, 10_000, 50_000):
-        few = replace(model, contents=random_table(count), users=random_table(0))
+        few = replace(model, contents=random_table(count, width), users=random_table(0, width))
         made = project(few)
         out = folder / f"size {count}"
         out.mkdir()

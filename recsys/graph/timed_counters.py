@@ -105,15 +105,15 @@ class TimedCounters:
             out: written to, float32, [P, all columns]; `cold` is the last.
             column: column of `out` where they begin.
         """
-        time_of, order = self._log.time, kernel.by_node(node, self._num_nodes[node_type])
+        order = kernel.by_node(node, self._num_nodes[node_type])
 
         def write_rows(first: int, last: int) -> None:
             rows = (scale, order, out, column, first, last)
             of = (node, at, moments, self._windows)
             if node_type == USER:
-                kernel.write_users(*of, self._nodes[USER], self._popularity, self._posts, time_of, *rows)
+                kernel.write_users(*of, self._nodes[USER], self._popularity, self._posts, *rows)
             elif node_type == CONTENT:
-                kernel.write_contents(*of, self._nodes[CONTENT], self._values.lists, time_of, *rows)
+                kernel.write_contents(*of, self._nodes[CONTENT], self._values.lists, *rows)
             else:
                 kernel.write_groups(*of, self._members[node_type], self._events[node_type], *rows)
 
@@ -123,7 +123,8 @@ class TimedCounters:
     def _of_nodes(self, exists_from: np.ndarray, node: np.ndarray, times: np.ndarray) -> kernel.Nodes:
         offset, item, _ = kernel.lists(node, np.arange(len(node)), len(exists_from))
         types = kernel.running_counts(offset, self._log.type[item], len(self._log.types))
-        return kernel.Nodes(exists_from, kernel.Lists(offset, item), types, np.ascontiguousarray(times))
+        events = kernel.Lists(offset, item)
+        return kernel.Nodes(exists_from, events, self._log.time[item], types, np.ascontiguousarray(times))
 
 
 class _Values:

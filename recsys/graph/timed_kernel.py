@@ -88,12 +88,15 @@ class Nodes(NamedTuple):
     Attributes:
         exists_from: int64, [n].
         events: their events.
-        types: of each type the node's events up to and including each item of `events`, int32, [items, T].
+        time: of each item of `events`, ns, int64, [items].
+        types: of each type the node's events up to and including each item, and zeros at the end, int32,
+            [items + 1, T].
         times: their attributes that are times, int64, [n, k].
     """
 
     exists_from: np.ndarray
     events: Lists
+    time: np.ndarray
     types: np.ndarray
     times: np.ndarray
 
@@ -137,7 +140,6 @@ def write_users(
     users: Nodes,
     popularity: np.ndarray,
     posts: Lists,
-    time_of: np.ndarray,
     scale: Scale,
     order: np.ndarray,
     out: np.ndarray,
@@ -156,7 +158,6 @@ def write_users(
         popularity: sum over the user's events up to and including each item of `users.events` of the logarithm of the
             content's popularity when they met, float64, [items].
         posts: contents that each user made.
-        time_of: time of each event.
         scale: how columns are scaled; `cold` is not.
         order: the rows in the order they are visited; by node is fastest, as a node's lists are read from memory but
             once, int64, [P].
@@ -178,9 +179,9 @@ def write_users(
         for i in range(m):  # the first event; with none, now
             block.time[i] = moments.time[block.at[i]]
             if block.end[i] > block.begin[i]:
-                block.time[i] = time_of[users.events.item[block.begin[i]]]
+                block.time[i] = users.time[block.begin[i]]
         line = _age(block, m, moments, raw, line)
-        line = _freshness(block, m, users.events, time_of, moments, raw, line)
+        line = _freshness(block, m, users, moments, raw, line)
         for i in range(m):
             count = block.end[i] - block.begin[i]
             raw[line, i] = popularity[block.end[i] - 1] / count if count else 0.0
@@ -204,7 +205,6 @@ def write_contents(
     windows: Windows,
     contents: Nodes,
     values: Values,
-    time_of: np.ndarray,
     scale: Scale,
     order: np.ndarray,
     out: np.ndarray,
@@ -234,7 +234,7 @@ def write_contents(
         for i in range(m):
             block.time[i] = contents.exists_from[block.node[i]]
         line = _age(block, m, moments, raw, line + 1)
-        line = _freshness(block, m, contents.events, time_of, moments, raw, line)
+        line = _freshness(block, m, contents, moments, raw, line)
         _attribute_ages(block, m, contents.times, moments, raw, line)
         _write(block, m, raw, scale, moments.version, order, out, column, start)
 
@@ -287,11 +287,11 @@ def lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> tuple[np.ndarra
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def running_counts(offset: np.ndarray, kind: np.ndarray, num_kinds: int) -> np.ndarray:
-    """Of each kind the items of a node up to and including each, int32, [items, num_kinds].
+    """Of each kind the items of a node up to and including each, and zeros at the end, int32, [items + 1, num_kinds].
 
     They begin anew with every node: so no rounding and no bit of one node depends on the others.
     """
-    counts = np.zeros((len(kind), num_kinds), np.int32)
+    counts = np.zeros((len(kind) + 1, num_kinds), np.int32)
     for v in range(offset.shape[0] - 1):
         for i in range(offset[v], offset[v + 1]):
             if i > offset[v]:
@@ -398,13 +398,14 @@ def _window_counts(block: Block, m: int, windows: Windows, raw: np.ndarray, colu
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _counts(block: Block, m: int, nodes: Nodes, windows: Windows, raw: np.ndarray) -> int:
     """Events in the windows, then by type; gives the next column."""
-    column, num_types = _window_counts(block, m, windows, raw, 0), nodes.types.shape[1]
+    column = _window_counts(block, m, windows, raw, 0)
+    none, num_types = nodes.types.shape[0] - 1, nodes.types.shape[1]
     for w in windows.typed:
         for i in range(m):
             begin, inside, end = block.begin[i], block.inside[w, i], block.end[i]
+            upto, outside = end - 1 if end > begin else none, inside - 1 if inside > begin else none
             for k in range(num_types):
-                upto = nodes.types[end - 1, k] if end > begin else 0
-                raw[column + k, i] = upto - (nodes.types[inside - 1, k] if inside > begin else 0)
+                raw[column + k, i] = nodes.types[upto, k] - nodes.types[outside, k]
         column += num_types
     return column
 
@@ -437,15 +438,13 @@ def _age(block: Block, m: int, moments: Moments, raw: np.ndarray, column: int) -
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _freshness(
-    block: Block, m: int, events: Lists, time_of: np.ndarray, moments: Moments, raw: np.ndarray, column: int
-) -> int:
+def _freshness(block: Block, m: int, nodes: Nodes, moments: Moments, raw: np.ndarray, column: int) -> int:
     """How lately a node had its last event, 0 without any; gives the next column."""
     for i in range(m):
         g = block.at[i]
         block.time[i] = moments.time[g] - moments.span[g]
         if block.end[i] > block.begin[i]:
-            block.time[i] = time_of[events.item[block.end[i] - 1]]
+            block.time[i] = nodes.time[block.end[i] - 1]
     _age(block, m, moments, raw, column)
     for i in range(m):
         raw[column, i] = np.log1p(AGE_RESOLUTION) - raw[column, i]

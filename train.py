@@ -27,6 +27,7 @@ def main(config: DictConfig) -> float:
     try:
         if config.get("sweeps") is not None:
             return trials(config)
+        sys.argv.append(f'run_dir="{config.run_dir}"')  # for processes that distributed training starts
         return float(experiment(config).run().monitored)
     except OmegaConfBaseException as error:
         fail(one_sentence(error))

@@ -234,6 +234,7 @@ class Experiment:
             origins: list[Judged] = []
             for number, one in enumerate(prepared, start=1):
                 origins.append(self._judge(one.log, number, len(prepared), clock, watchers))
+            leave_the_rest_to_the_first()
             last = origins[-1]
             validation = pooled([one.validation.metrics for one in origins])
             cost = {
@@ -487,6 +488,17 @@ class Experiment:
     def _model_name(self) -> str:
         model: Any = self.model.func
         return str(model.name)
+
+
+def leave_the_rest_to_the_first() -> None:
+    """After distributed training only the first process writes the run's folder; the others end here."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    is_first = torch.distributed.get_rank() == 0
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+    if not is_first:
+        sys.exit(0)
 
 
 def reference_scorers(log: EventLog) -> dict[str, Scorer]:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from recsys.errors import UserError
 from recsys.files import replacing
@@ -227,6 +228,11 @@ def _point_to_resume_from(folder: Path, ckpt: Path) -> Path | None:
 
 
 def _train(trainer: lightning.Trainer, module: LinkPredictionModule, data: GraphDataModule, ckpt: Path | None) -> None:
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise UserError(
+            "trainer.strategy copies this process to make others, which the log and its loaders do not survive: use "
+            "ddp_find_unused_parameters_true, which starts them anew."
+        )
     # weights_only: nothing in a checkpoint may run code.
     trainer.fit(module, datamodule=data, ckpt_path=ckpt, weights_only=True)
     if trainer.interrupted:

@@ -86,6 +86,17 @@ NEIGHBOR = (
 )
 
 
+def test_two_processes_train_one_run(train: Command, tmp_path: Path) -> None:
+    together = ("trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true", "trainer.max_epochs=2")
+    done = train(*NEIGHBOR, *together, f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Run folder:") == 1
+    curves = pd.concat([pd.read_csv(path) for path in (tmp_path / "run" / "logs").glob("*/metrics.csv")])
+    for metric in ("val/ndcg@10", "train/loss"):
+        assert curves.loc[curves[metric].notna(), "epoch"].tolist() == [0, 1]
+    assert "test" in json.loads((tmp_path / "run" / "metrics.json").read_text())
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -106,6 +117,7 @@ BAD_NEIGHBOR = {
     "unknown relation": ("loader.fan_out_of={views: [3, 3]}", "loader.fan_out_of names views"),
     "unknown strategy": ("loader.strategy=newest", "choose uniform, last"),
     "no half-life": ("loader.strategy=decay", "half_life"),
+    "processes by copying": ("trainer.strategy=ddp_spawn", "use ddp_find_unused_parameters_true"),
 }
 
 

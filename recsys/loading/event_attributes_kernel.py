@@ -14,8 +14,6 @@ def write_event_attributes(
     first: int,
     seen_from: np.ndarray,
     out: np.ndarray,
-    begin: int,
-    end: int,
 ) -> None:
     """Write the columns `schema.EVENT_ATTRIBUTES` as `edges.LogEdges` gives them, see `strength.recency`.
 
@@ -28,10 +26,8 @@ def write_event_attributes(
         first: time of the log's first event, ns.
         seen_from: query time of each subgraph, ns, int64.
         out: written to, float32, [e, 3].
-        begin: first sampled edge.
-        end: the edge after the last.
     """
-    for i in range(begin, end):
+    for i in range(len(edge)):
         of, span = weight[edge[i]], seen_from[batch[target[i]]] - first
         share = (time[edge[i]] - first) / span if span > 0 else 1.0
         late = np.float32(min(max(share, 0.0), 1.0))

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch_geometric.data import HeteroData
 from torch_geometric.sampler import HeteroSamplerOutput
@@ -221,24 +220,22 @@ class NeighborLoader:
             store.edge_index = torch.stack([source, out.col[kind]])
             store.num_sampled_edges = out.num_sampled_edges[kind]
             if kind in self._event_edges:
-                store.edge_attr = self._event_attributes(out, kind, time)
+                store.edge_attr = torch.empty(len(source), len(EVENT_ATTRIBUTES))
             elif kind[1] == SIMILAR:
                 store.edge_attr = self._stores[kind].weight[out.edge[kind]][:, None]
-        return data
-
-    def _event_attributes(self, out: HeteroSamplerOutput, kind: EdgeType, time: np.ndarray) -> Tensor:
-        """The columns EVENT_ATTRIBUTES of edges, each as of its own subgraph's time (ns), float32 [E, 3]."""
-        store, first = self._stores[kind], int(self._log.time[0])
-        edge, col, batch = out.edge[kind].numpy(), out.col[kind].numpy(), out.batch[kind[2]].numpy()
-        attributes = np.empty((len(edge), len(EVENT_ATTRIBUTES)), dtype=np.float32)
+        kinds, first = sorted(self._event_edges), int(self._log.time[0])
 
         def write(begin: int, end: int) -> None:
-            weight, since = store.weight.numpy(), store.time.numpy()
-            write_event_attributes(edge, col, batch, weight, since, first, time, attributes, begin, end)
+            for kind in kinds[begin:end]:
+                edge, col, batch = out.edge[kind].numpy(), out.col[kind].numpy(), out.batch[kind[2]].numpy()
+                known, attributes = self._stores[kind], data[kind].edge_attr.numpy()
+                write_event_attributes(
+                    edge, col, batch, known.weight.numpy(), known.time.numpy(), first, time, attributes
+                )
 
-        for _ in in_parts(write, len(edge), self._threads):
+        for _ in in_parts(write, len(kinds), self._threads):
             pass
-        return torch.from_numpy(attributes)
+        return data
 
     def _rng(self, stream: int, epoch: int, place: int = 0) -> np.random.Generator:
         # Always four numbers: numpy seeds [1, 2] and [1, 2, 0] alike.

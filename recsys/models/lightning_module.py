@@ -95,7 +95,7 @@ class LinkPredictionModule(LightningModule):
         vectors = self.network.encode(batch.graph)
         logits = self.network.link_logits(vectors, batch.user, batch.content, self._signals(batch))
         loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep), self._weight(batch))
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.user))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.user), sync_dist=True)
         if len(batch.mood) and self.mood_weight:
             logits = self.network.mood_link_logits(vectors, batch.mood, batch.mood_content)
             kept = _kept(logits, batch.mood_label, batch.mood_log_q, batch.keep)

@@ -120,6 +120,7 @@ class Block(NamedTuple):
         node, at: as in the arguments.
         begin, end: the items of the node's list that lie before the time, int64.
         inside: where those of each window begin, int64, [L, BLOCK].
+        upto, outside: last items before the time, and before a window, int64.
         time: a time of the node, of which the age is asked, int64.
     """
 
@@ -128,6 +129,8 @@ class Block(NamedTuple):
     begin: np.ndarray
     end: np.ndarray
     inside: np.ndarray
+    upto: np.ndarray
+    outside: np.ndarray
     time: np.ndarray
 
 
@@ -347,6 +350,18 @@ def _before(items: np.ndarray, begin: int, end: int, bound: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _back_to(items: np.ndarray, begin: int, end: int, bound: int) -> int:
+    """`_before`, where the answer is likely to be near the end: by steps that double."""
+    if bound == 0:  # the window is the whole past
+        return begin
+    step = 1
+    while end - step >= begin and items[end - step] >= bound:
+        end -= step
+        step *= 2
+    return _before(items, max(end - step, begin), end, bound)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _block(num_windows: int) -> Block:
     return Block(
         np.empty(BLOCK, np.int64),
@@ -354,6 +369,8 @@ def _block(num_windows: int) -> Block:
         np.empty(BLOCK, np.int64),
         np.empty(BLOCK, np.int64),
         np.empty((num_windows, BLOCK), np.int64),
+        np.empty(BLOCK, np.int64),
+        np.empty(BLOCK, np.int64),
         np.empty(BLOCK, np.int64),
     )
 
@@ -382,7 +399,7 @@ def _look_up_windows(block: Block, m: int, of: Lists, moments: Moments) -> None:
     for w in range(moments.low.shape[1]):
         outer = block.end if w == 0 else block.inside[w - 1]
         for i in range(m):
-            block.inside[w, i] = _before(of.item, block.begin[i], outer[i], moments.low[block.at[i], w])
+            block.inside[w, i] = _back_to(of.item, block.begin[i], outer[i], moments.low[block.at[i], w])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -403,9 +420,11 @@ def _counts(block: Block, m: int, nodes: Nodes, windows: Windows, raw: np.ndarra
     for w in windows.typed:
         for i in range(m):
             begin, inside, end = block.begin[i], block.inside[w, i], block.end[i]
-            upto, outside = end - 1 if end > begin else none, inside - 1 if inside > begin else none
-            for k in range(num_types):
-                raw[column + k, i] = nodes.types[upto, k] - nodes.types[outside, k]
+            block.upto[i] = end - 1 if end > begin else none
+            block.outside[i] = inside - 1 if inside > begin else none
+        for k in range(num_types):
+            for i in range(m):
+                raw[column + k, i] = nodes.types[block.upto[i], k] - nodes.types[block.outside[i], k]
         column += num_types
     return column
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from recsys.errors import UserError
+from recsys.memory import keep_freed_memory
 from recsys.tuning.workers import end_with_parent
 
 
@@ -164,6 +165,7 @@ def fail(message: str) -> NoReturn:
 def run() -> None:
     """Run `main`; what a user can mend ends as one sentence and exit code 2."""
     end_with_parent()
+    keep_freed_memory()
     register_resolvers()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra raises its errors instead of printing them
     try:

@@ -54,7 +54,7 @@ class PopularityGates(nn.Module):
 
     def mood(self, mood: Tensor) -> Tensor:
         """Gates of moods, int64 [...] -> [..., width]."""
-        return _beside_one(F.softplus(self.moods[mood] + LOW))
+        return _beside_one(F.softplus(F.embedding(mood, self.moods) + LOW))
 
 
 def _beside_one(gates: Tensor) -> Tensor:

@@ -111,3 +111,20 @@ def test_without_moods_and_content_features() -> None:
     gates = gates_of(schema_of(numbers=(1, 0), popularity=(), num_moods=0))
     assert gates.moods.shape == (0, 0)
     assert gates.content(torch.zeros(2, 0), none_of(2)).tolist() == [[0.0]] * 2
+
+
+def test_gradients_of_moods_are_the_same_bits_every_time() -> None:
+    schema = schema_of(numbers=(1, 12), popularity=tuple(range(12)), num_moods=14)
+    gates = gates_of(schema)
+    mood = torch.arange(100_000) % schema.num_moods  # enough for torch to share the work out among threads
+    weight = torch.rand(len(mood), gates.width, generator=torch.Generator().manual_seed(0))
+
+    def gradient() -> torch.Tensor:
+        gates.zero_grad()
+        (gates.mood(mood) * weight).sum().backward()
+        assert gates.moods.grad is not None
+        return gates.moods.grad
+
+    first = gradient()
+    assert first.abs().min() > 0
+    assert all(torch.equal(gradient(), first) for _ in range(5))

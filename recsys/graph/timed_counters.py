@@ -136,7 +136,7 @@ class _Values:
         self._lowest = [np.minimum.accumulate(of_type) for of_type in values]
         self._highest = [np.maximum.accumulate(of_type) for of_type in values]
         self._sum = [np.cumsum(of_type) for of_type in values]
-        row = np.searchsorted(kinds, log.type[event]) * len(log.contents) + log.content[event]
+        row = log.content[event] * len(kinds) + np.searchsorted(kinds, log.type[event])
         self.events, offset, pair = sorted_lists(row, event, len(kinds) * len(log.contents))
         self.total = np.zeros(len(pair))
         if len(event):

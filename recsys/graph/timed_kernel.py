@@ -58,14 +58,14 @@ class Nodes(NamedTuple):
         events: their events.
         time: of each item of `events`, ns, int64, [items + 2 REACH].
         types: of each type the node's events up to and including each item, and zeros at place 0, int32,
-            [items + 2 REACH, T]; T = 0 for groups.
+            [items + 2 REACH, T]; not of groups.
         popularity: of users: sum up to and including each item of the logarithm of the content's popularity when they
             met, float64, [items + 2 REACH].
         exists_from: int64, [n].
         first_time: time of the first event, after all times without any, int64, [n].
         times: their attributes that are times, int64, [n, k].
         contents: the contents that a user made, or of a group.
-        values: of contents: the valued events of each type with values; row k x contents + content.
+        values: of contents: the valued events of each type with values; row content x K + k.
         total: sum of the row's values up to and including each item of `values`, float64, [items + 2 REACH].
     """
 
@@ -124,7 +124,8 @@ def write(
         look_up(block, m, nodes.events, moments.num_events)
         look_up_windows(block, m, nodes.events, moments.low)
         line = write_window_counts(block, m, windows.every, windows.logs, line)
-        line = write_type_counts(block, m, windows.typed, nodes.types, windows.logs, line)
+        if kind != GROUPS:
+            line = write_type_counts(block, m, windows.typed, nodes.types, windows.logs, line)
         if kind == USERS:
             write_ages(block, m, nodes.exists_from, moments, line)
             write_ages(block, m, nodes.first_time, moments, line + 1)
@@ -168,12 +169,12 @@ def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _write_mean_values(block: Block, m: int, nodes: Nodes, moments: Moments, column: int) -> None:
     """See `values.ValueScale`."""
-    num_contents = nodes.exists_from.shape[0]
+    num_kinds = moments.low_value.shape[1]
     for i in range(m):
         g = block.at[i]
         excess, valued = 0.0, 0
-        for k in range(moments.low_value.shape[1]):
-            row = k * num_contents + block.node[i]
+        for k in range(num_kinds):
+            row = num_kinds * block.node[i] + k
             begin, end = np.uint64(nodes.values.begin[row]), np.uint64(nodes.values.end[row])
             count = int(before(nodes.values.item, begin, end, moments.num_events[g]) - begin)
             if count:

@@ -6,6 +6,10 @@ from recsys.data.event_log import NEVER, EventLog
 from recsys.graph.timed_kernel import Nodes
 from recsys.graph.timed_lists_kernel import REACH, Lists, in_lists, run_counts, run_sums
 
+# Nodes that arrays hold beyond the last: with one node or none, numpy would say that columns lie in one piece, and numba
+# would compile for that anew.
+SPARE = 2
+
 
 def nodes_with_events(
     log: EventLog, node: np.ndarray, exists_from: np.ndarray, times: np.ndarray, popularity: np.ndarray
@@ -24,9 +28,10 @@ def nodes_with_events(
     # What belongs to an item, and what belongs to a node, lies together.
     past = np.zeros((len(item), 2 + (num_types + 1) // 2), np.int64)
     time, popularity_of, types = past[:, 0], past.view(np.float64)[:, 1], past.view(np.int32)[:, 4 : 4 + num_types]
-    own = np.full((len(exists_from), 3), NEVER)
+    n = len(exists_from)
+    own = np.full((n + SPARE, 3), NEVER)
     begin, end = own.view(np.uint32)[:, 4], own.view(np.uint32)[:, 5]
-    own[:, 0], begin[:], end[:] = exists_from, events.begin, events.end
+    own[:n, 0], begin[:], end[:] = exists_from, events.begin, events.end
     if len(log):
         time[:] = log.time[item]
         run_counts(offset, log.type[item], types)
@@ -50,11 +55,11 @@ def nodes_with_events(
 
 def groups(events: Lists, contents: Lists) -> Nodes:
     """Creators or tags, with the events on their contents."""
-    none = np.zeros((1, 2), np.int64)
+    none = np.zeros((SPARE, 2), np.int64)
     return Nodes(
         events=events,
         time=none[:, 0],
-        types=none.view(np.int32)[:, :0],
+        types=none.view(np.int32)[:, :1],
         popularity=none.view(np.float64)[:, 0],
         exists_from=none[:, 0],
         first_time=none[:, 0],
@@ -75,7 +80,8 @@ def sorted_lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> tuple[Li
     # Made here, not by numba: numpy asks for large pages.
     items, pair = (np.zeros(len(node) + 2 * REACH, np.int32) for _ in range(2))
     offset = in_lists(node.astype(np.int64), item.astype(np.int64), num_nodes, items, pair)
-    ends = np.column_stack([offset[:-1], offset[1:]]).astype(np.uint32)
+    ends = np.full((num_nodes + SPARE, 2), REACH, np.uint32)
+    ends[:num_nodes, 0], ends[:num_nodes, 1] = offset[:-1], offset[1:]
     return Lists(ends[:, 0], ends[:, 1], items), offset, pair
 
 

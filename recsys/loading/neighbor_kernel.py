@@ -92,8 +92,7 @@ def find(
         most_types = max(most_types, graph.into_offset[kind + 1] - graph.into_offset[kind])
     node_type, node = np.empty(guess, np.uint8), np.empty(guess, np.int32)
     edge_type, edge = np.empty(guess, np.uint8), np.empty((guess, 3), np.int32)
-    position = np.empty(guess, np.int64)  # of the drawn edges of a hop in the graph's arrays
-    score = np.empty(16, np.float64)
+    picked, score = np.empty(64, np.int64), np.empty(16, np.float64)  # of draws
     ranges = np.empty(
         (64, 3), np.int64
     )  # of the edges into the nodes of a hop: first, first and after the last visible
@@ -133,28 +132,28 @@ def find(
                         continue
                     size, chance = high - low, graph.chance[r]
                     most = size if wanted < 0 else wanted
-                    room = e + max(most, min(size, FEW * most))
-                    if room > edge.shape[0]:
-                        edge_type, edge = _longer(edge_type, room), _longer_rows(edge, room)
-                        position = _longer(position, room)
-                    picked = position[e:]
+                    if e + most > edge.shape[0]:
+                        edge_type, edge = _longer(edge_type, e + most), _longer_rows(edge, e + most)
+                    if most > picked.shape[0] // FEW:
+                        picked, score = np.empty(2 * FEW * most, np.int64), np.empty(2 * most, np.float64)
                     if chance <= LAST and (chance == LAST or wanted < 0 or (size <= wanted and not replace)):
                         count = min(most, size)
                         for j in range(count):
-                            picked[j] = high - count + j
-                    elif chance == UNIFORM:
-                        count = draw_uniform(state, low, high, most, replace, picked)
+                            at = high - count + j
+                            edge_type[e + j], edge[e + j, 1] = r, i - before
+                            edge[e + j, 0], edge[e + j, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
                     else:
-                        if most > score.shape[0]:
-                            score = np.empty(2 * most, np.float64)
-                        again = replace and wanted > 0
-                        count = draw_weighted(graph, r, state, (target_low, low, high), most, again, t, picked, score)
-                    for j in range(e, e + count):
-                        edge_type[j], edge[j, 1] = r, i - before
+                        if chance == UNIFORM:
+                            count = draw_uniform(state, low, high, most, replace, picked)
+                        else:
+                            again, ends = replace and wanted > 0, (target_low, low, high)
+                            count = draw_weighted(graph, r, state, ends, most, again, t, picked, score)
+                        for j in range(count):
+                            at = picked[j]
+                            edge_type[e + j], edge[e + j, 1] = r, i - before
+                            edge[e + j, 0], edge[e + j, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
                     num_edges[s - first, hop, r] += count
                     e += count
-            for j in range(drawn, e):
-                edge[j, 0], edge[j, 2] = graph.neighbour[position[j], 0], graph.neighbour[position[j], 1]
             count = e - drawn
             if n + count > node.shape[0]:
                 node_type, node = _longer(node_type, n + count), _longer(node, n + count)
@@ -285,12 +284,15 @@ def _with_room(
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _longer(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty(max(least, 2 * values.shape[0]), values.dtype)
-    longer[: values.shape[0]] = values
+    for i in range(values.shape[0]):  # copying by slices takes seconds to compile
+        longer[i] = values[i]
     return longer
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _longer_rows(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty((max(least, 2 * values.shape[0]), values.shape[1]), values.dtype)
-    longer[: values.shape[0]] = values
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            longer[i, j] = values[i, j]
     return longer

@@ -6,8 +6,8 @@ from recsys.data.event_log import NEVER, EventLog
 from recsys.graph.timed_kernel import Nodes
 from recsys.graph.timed_lists_kernel import REACH, Lists, in_lists, run_counts, run_sums
 
-# Nodes that arrays hold beyond the last: with one node or none, numpy would say that columns lie in one piece, and numba
-# would compile for that anew.
+# Nodes that arrays hold beyond the last: with one node or none, numpy would say that columns lie in one piece, and
+# numba would compile for that anew.
 SPARE = 2
 
 

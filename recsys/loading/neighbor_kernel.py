@@ -6,7 +6,7 @@ so a batch can be cut among threads at will. What is random in a subgraph comes 
 Numba keeps compiled code by the date of this file alone: touch it after a change of what it imports.
 
 A hop is made in steps, each a loop whose turns do not wait for one another: so what memory is slow to give is asked for
-together.
+together. In the innermost loops indices are unsigned, which spares the check whether they count from the end.
 """
 
 from typing import NamedTuple
@@ -139,9 +139,9 @@ def find(
                     if chance <= LAST and (chance == LAST or wanted < 0 or (size <= wanted and not replace)):
                         count = min(most, size)
                         for j in range(count):
-                            at = high - count + j
-                            edge_type[e + j], edge[e + j, 1] = r, i - before
-                            edge[e + j, 0], edge[e + j, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
+                            at, k = np.uint64(high - count + j), np.uint64(e + j)
+                            edge_type[k], edge[k, 1] = r, i - before
+                            edge[k, 0], edge[k, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
                     else:
                         if chance == UNIFORM:
                             count = draw_uniform(state, low, high, most, replace, picked)
@@ -149,9 +149,9 @@ def find(
                             again, ends = replace and wanted > 0, (target_low, low, high)
                             count = draw_weighted(graph, r, state, ends, most, again, t, picked, score)
                         for j in range(count):
-                            at = picked[j]
-                            edge_type[e + j], edge[e + j, 1] = r, i - before
-                            edge[e + j, 0], edge[e + j, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
+                            at, k = np.uint64(picked[j]), np.uint64(e + j)
+                            edge_type[k], edge[k, 1] = r, i - before
+                            edge[k, 0], edge[k, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
                     num_edges[s - first, hop, r] += count
                     e += count
             count = e - drawn
@@ -159,11 +159,12 @@ def find(
                 node_type, node = _longer(node_type, n + count), _longer(node, n + count)
             slots = _with_room(slots, s, graph.first_id, node_type, node, before, n, count)
             for j in range(drawn, e):
-                kind, source = graph.source_type[edge_type[j]], edge[j, 0]
-                at = place_of(slots, s, graph.first_id[kind] + source, n - before)
-                edge[j, 0] = at
-                if at == n - before:
-                    node_type[n], node[n] = kind, source
+                k = np.uint64(j)
+                kind, source = graph.source_type[edge_type[k]], edge[k, 0]
+                number = place_of(slots, s, graph.first_id[np.uint64(kind)] + source, n - before)
+                edge[k, 0] = number
+                if number == n - before:
+                    node_type[np.uint64(n)], node[np.uint64(n)] = kind, source
                     num_nodes[s - first, hop + 1, kind] += 1
                     n += 1
             begin = end
@@ -207,20 +208,22 @@ def place(
         for hop in range(1, depth):
             cursor = node_start[s, hop].copy()
             for _ in range(found.num_nodes[s - first, hop].sum()):
-                kind = found.node_type[i]
-                at = cursor[kind]
+                k = np.uint64(i)
+                kind = found.node_type[k]
+                at = np.uint64(cursor[kind])
                 cursor[kind] += 1
-                final[i - before] = at - type_start[kind]
-                result.node[at], result.batch[at] = found.node[i], s
+                final[np.uint64(i - before)] = np.int64(at) - type_start[kind]
+                result.node[at], result.batch[at] = found.node[k], s
                 i += 1
         for hop in range(depth - 1):
             cursor = edge_start[s, hop].copy()
             for _ in range(found.num_edges[s - first, hop].sum()):
-                at = cursor[found.edge_type[e]]
-                cursor[found.edge_type[e]] += 1
-                result.edge_index[0, at] = final[found.edge[e, 0]]
-                result.edge_index[1, at] = final[found.edge[e, 1]]
-                result.edge[at] = found.edge[e, 2]
+                k = np.uint64(e)
+                at = np.uint64(cursor[found.edge_type[k]])
+                cursor[found.edge_type[k]] += 1
+                result.edge_index[0, at] = final[np.uint64(found.edge[k, 0])]
+                result.edge_index[1, at] = final[np.uint64(found.edge[k, 1])]
+                result.edge[at] = found.edge[k, 2]
                 e += 1
 
 
@@ -235,12 +238,13 @@ def _find_ranges(
         num_into = graph.into_offset[kind + 1] - graph.into_offset[kind]
         at = graph.row[kind] + num_into * node[i]
         for a in range(num_into):
-            ranges[q, 0], ranges[q, 2] = graph.start[at + a], graph.start[at + a + 1]
+            row, line = np.uint64(at + a), np.uint64(q)
+            ranges[line, 0], ranges[line, 2] = graph.start[row], graph.start[row + np.uint64(1)]
             q += 1
     for p in range(q):
         low, high = ranges[p, 0], ranges[p, 2]
         ranges[p, 1] = low
-        if low < high and graph.time[high - 1] >= t:
+        if low < high and graph.time[np.uint64(high - 1)] >= t:
             ranges[p, 2] = first_from(graph.time, low, high, t)
     if graph.end.shape[0]:
         for p in range(q):
@@ -253,7 +257,7 @@ def first_from(time: np.ndarray, low: int, high: int, t: int) -> int:
     size = high - low
     while size > 1:  # without a branch that could be guessed wrong
         half = size >> 1
-        low = low + half if time[low + half - 1] < t else low
+        low = low + half if time[np.uint64(low + half - 1)] < t else low
         size -= half
     return low + (size == 1 and time[low] < t)
 

@@ -5,13 +5,18 @@ million edges, both ways counted. A batch is 512 positives with a negative each;
 kernel grows a subgraph for each of the 2,048 end nodes, 2 hops x 16 neighbours, the loader one for each positive, with
 features as of its own time. With pyg-lib installed, its `LinkNeighborLoader` is measured in turns with ours; the
 figures stated for it are those of pyg-lib 0.9 on two idle cores. Quote no time taken beside other work.
+
+Memory is what a process needs at most while it makes a batch, beyond what it held before: it grows with the batch, by
+as much for a seed whatever the batch, and with the graph only as far as subgraphs do.
 """
 
 import argparse
+import ctypes
 import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +38,7 @@ from recsys.loading.negatives import Uniform
 from recsys.loading.neighbor_loader import NeighborLoader
 from recsys.loading.neighbor_sampler import TemporalNeighborSampler
 from recsys.loading.subgraph_sampler import Seeds, subgraph_keys
+from recsys.memory import keep_freed_memory
 from recsys.models.gat_sage import GatSage
 from recsys.models.graph_scorer import GraphScorer
 from recsys.sources.base import Tables
@@ -40,6 +46,9 @@ from recsys.sources.tables import TableSource
 
 DATA = Path(os.environ.get("RECSYS_DATA", "../shared/data"))
 BATCH, FAN_OUT, REPEATS = 512, 16, 15
+SIZES = (128, 512, 2048, 8192)  # batches whose memory is measured
+
+UNLINKED = GraphSettings(similarity=SimilaritySettings(users=False, contents=False))
 
 # Milliseconds of pyg-lib 0.9 for a batch: its C++ call on 2,048 trees (178,000 edges on taobao), and all of
 # LinkNeighborLoader, which gathers features that do not depend on the time.
@@ -53,6 +62,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["taobao", "random"], help="measure one log only")
     asked = parser.parse_args()
     compile_time()
+    keep_freed_memory()
     if asked.only != "random":
         measure(prepare(TableSource(path=DATA / "taobao", columns={"content_id": "item_id"}).load(), LogSettings()).log)
     if asked.only != "taobao":
@@ -61,22 +71,22 @@ def main() -> None:
 
 def compile_time() -> None:
     """Print the seconds of the first call in a fresh cache, and in a process that finds it filled."""
-    code = (
-        "import time, torch, numpy as np; from torch_geometric.data import HeteroData;"
-        "from recsys.loading.neighbor_sampler import TemporalNeighborSampler as Sampler;"
-        "from recsys.loading.subgraph_sampler import Seeds, subgraph_keys;"
-        "d = HeteroData(); d['a'].num_nodes = 2; d['a', 'to', 'a'].edge_index = torch.tensor([[0], [1]]);"
-        "one = np.zeros(1, dtype=np.int64); t = time.perf_counter();"
-        "Sampler(d, [1]).subgraphs(Seeds({'a': one}, {'a': one}, one, subgraph_keys(0, 0, one)));"
-        "print(f'{time.perf_counter() - t:.2f}')"
-    )
+    code = "from benchmarks.neighbor import first_batch; first_batch()"
     folder = Path("/tmp") / f"numba_cache_{os.getpid()}"
     env = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
     first, later = (
         subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip()
         for _ in range(2)
     )
-    print(f"first call of the sampler: {first} s when it compiles, {later} s from the cache")
+    print(f"first batch: {first} s when sampler and features are compiled, {later} s from the cache")
+
+
+def first_batch() -> None:
+    """Print the seconds until the first batch of a small log, the log's own preparation not counted."""
+    log = prepare(random_tables(2_000), LogSettings(repeats="keep")).log
+    start = time.perf_counter()
+    batches(log, TemporalGraph(log, fit_encoders(log), UNLINKED)).batch(0, 0)
+    print(f"{time.perf_counter() - start:.2f}")
 
 
 def random_tables(num_events: int) -> Tables:
@@ -97,9 +107,8 @@ def random_tables(num_events: int) -> Tables:
 
 def measure(log: EventLog) -> None:
     """Print everything about one log."""
-    unlinked = GraphSettings(similarity=SimilaritySettings(users=False, contents=False))
     start = time.perf_counter()
-    graph = TemporalGraph(log, fit_encoders(log), unlinked)
+    graph = TemporalGraph(log, fit_encoders(log), UNLINKED)
     edges = graph.timed_edges(np.array([log.time[0]]))
     sampler = TemporalNeighborSampler(edges, [FAN_OUT, FAN_OUT])
     print(
@@ -122,16 +131,7 @@ def measure(log: EventLog) -> None:
         print(f"{name:<36} {ms:8.1f} {1e3 * batch / ms:10,.0f} {1e3 * drawn / ms:12,.0f}{against}")
 
     start = time.perf_counter()
-    loader = NeighborLoader(
-        log=log,
-        graph=graph,
-        index=InteractionIndex(log),
-        negatives=Uniform(count=1),
-        seed=0,
-        fan_out=[FAN_OUT, FAN_OUT],
-        batch_size=BATCH,
-        refreshes=2,
-    )
+    loader = batches(log, graph)
     print(f"loader set up in {time.perf_counter() - start:.1f} s")
     print(f"{'whole loader':<36} {'ms':>8} {'seeds/s':>10}")
     places = iter(range(10**9))
@@ -145,6 +145,13 @@ def measure(log: EventLog) -> None:
         show("LinkNeighborLoader, pyg-lib", median_ms(next_of(link_loader(with_features, None, log, event))))
     else:
         print("LinkNeighborLoader: pyg-lib is not installed")
+
+    print(f"{'memory of a batch':<36} {'MB':>8} {'kB/seed':>10}")
+    for size in SIZES:
+        every = max(loader.seeds_per_epoch // size, 1)
+        drawn = len(loader.batch(0, 0, every).user)
+        mb = peak_mb(lambda: loader.batch(0, 0, every))  # noqa: B023 - called at once
+        print(f"{f'{drawn} seeds':<36} {mb:8.1f} {1e3 * mb / drawn:10.1f}")
 
     network = GatSage(graph.schema)
     scorer, batch = GraphScorer(network, graph), loader.batch(0, 0)
@@ -162,6 +169,48 @@ def measure(log: EventLog) -> None:
         print(
             f"gat_sage, threads {number}: batch {sampling:.0f} ms, forward and backward {training:.0f} ms: {share:.0%}"
         )
+
+
+def batches(log: EventLog, graph: TemporalGraph) -> NeighborLoader:
+    """Batches of positives with a negative each."""
+    return NeighborLoader(
+        log=log,
+        graph=graph,
+        index=InteractionIndex(log),
+        negatives=Uniform(count=1),
+        seed=0,
+        fan_out=[FAN_OUT, FAN_OUT],
+        batch_size=BATCH,
+        refreshes=2,
+    )
+
+
+def peak_mb(work: Callable[[], object]) -> float:
+    """Most memory of a call beyond what is held before, MB; measured in a process forked for it (Linux)."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            ctypes.CDLL(None).malloc_trim(0)  # else freed memory would be used again and count as held
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            held = status_kb("VmRSS")
+            work()
+            os.write(writing, f"{(status_kb('VmHWM') - held) / 1e3}".encode())
+        except BaseException:  # the parent's work must not go on here
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        mb = float(answer.read() or "nan")
+    os.waitpid(child, 0)
+    return mb
+
+
+def status_kb(name: str) -> int:
+    """A line of this process's status in kB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def end_nodes(log: EventLog, event: np.ndarray) -> Seeds:

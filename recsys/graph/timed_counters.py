@@ -12,7 +12,12 @@ from recsys.data.event_log import EventLog
 from recsys.graph import timed_kernel as kernel
 from recsys.graph.counters import RATE_UNIT, RECENT_SHARE, popularity_when_met
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
+from recsys.graph.timed_columns_kernel import Moments, Scale
+from recsys.graph.timed_lists_kernel import TOGETHER, by_node, run_sums
+from recsys.graph.timed_nodes import groups, lists, longest, nodes_with_events, sorted_lists
 from recsys.threads import in_parts
+
+KINDS = {USER: kernel.USERS, CONTENT: kernel.CONTENTS, CREATOR: kernel.GROUPS, TAG: kernel.GROUPS}
 
 
 class TimedCounters:
@@ -26,56 +31,58 @@ class TimedCounters:
 
     def __init__(self, log: EventLog, windows: Sequence[float], times: dict[str, np.ndarray]) -> None:
         self._log = log
-        # Events by type are counted in the whole past and in its latest part.
-        self._shares = sorted({*windows, 1.0, RECENT_SHARE})
-        self._windows = kernel.Windows(
-            every=np.array([self._shares.index(share) for share in windows], dtype=np.int64),
-            typed=np.array([self._shares.index(share) for share in (1.0, RECENT_SHARE)], dtype=np.int64),
-        )
+        # Events by type are counted in the whole past and in its latest part. Windows are filled up to whole groups.
+        shares = sorted({*windows, RECENT_SHARE} - {1.0})
+        self._shares = [*shares, *[0.0] * (-len(shares) % TOGETHER), 1.0]
         self._num_nodes = {
             USER: len(log.users),
             CONTENT: len(log.contents),
             CREATOR: len(log.creators),
             TAG: len(log.tags),
         }
+        self._values = values = _Values(log)
         event = np.arange(len(log))
-        self._nodes = {
-            USER: self._of_nodes(log.users.exists_from, log.user, times[USER]),
-            CONTENT: self._of_nodes(log.contents.exists_from, log.content, times[CONTENT]),
-        }
-        by_user = self._nodes[USER].events
-        met = popularity_when_met(log)
-        self._popularity = kernel.running_sums(by_user.offset, met[by_user.item])
         made = np.flatnonzero(log.creator_of >= 0)
         maker = log.creator_of[made]
         poster = log.user_of_creator[maker]
         is_user = (poster >= 0) & (poster < len(log.users))
-        self._posts = _lists(poster[is_user], made[is_user], len(log.users))
-        self._members = {
-            CREATOR: _lists(maker, made, len(log.creators)),
-            TAG: _lists(log.content_tags[1], log.content_tags[0], len(log.tags)),
-        }
+        posts = lists(poster[is_user], made[is_user], len(log.users))
         on_creator = log.creator_of[log.content]
         on_tags, tagged_event = _tags_of_events(log)
-        self._events = {
-            CREATOR: _lists(on_creator[on_creator >= 0], event[on_creator >= 0], len(log.creators)),
-            TAG: _lists(on_tags, tagged_event, len(log.tags)),
+        met = popularity_when_met(log)
+        of_users = nodes_with_events(log, log.user, log.users.exists_from, times[USER], met)
+        of_contents = nodes_with_events(log, log.content, log.contents.exists_from, times[CONTENT], met)
+        self._nodes = {
+            USER: of_users._replace(contents=posts),
+            CONTENT: of_contents._replace(values=values.events, total=values.total),
+            CREATOR: groups(
+                lists(on_creator[on_creator >= 0], event[on_creator >= 0], len(log.creators)),
+                lists(maker, made, len(log.creators)),
+            ),
+            TAG: groups(
+                lists(on_tags, tagged_event, len(log.tags)),
+                lists(log.content_tags[1], log.content_tags[0], len(log.tags)),
+            ),
         }
-        self._values = _Values(log)
+        self._windows = kernel.Windows(
+            every=np.array([self._shares.index(share) for share in windows], dtype=np.int64),
+            typed=np.array([self._shares.index(share) for share in (1.0, RECENT_SHARE)], dtype=np.int64),
+            logs=np.log1p(np.arange(1.0 + max(longest(of) for of in self._nodes.values()))),
+        )
 
-    def moments(self, times: np.ndarray, version: np.ndarray) -> kernel.Moments:
+    def moments(self, times: np.ndarray, version: np.ndarray) -> Moments:
         """What is the same for all nodes at each of the times (ns), int64 [G], with a row of the scale for each."""
         log = self._log
         n = log.time.searchsorted(times)
         sizes = np.column_stack([_window_sizes(n, share) for share in self._shares])
         low_value, width, mean = self._values.as_of(n)
-        return kernel.Moments(
+        return Moments(
             time=times,
             span=np.where(n > 0, times - (log.time[0] if len(log) else 0), 1),
-            num_events=n,
+            num_events=n.astype(np.int32),
             num_users=log.users.exists_from.searchsorted(times),
-            num_contents=log.contents.exists_from.searchsorted(times),
-            low=n[:, None] - sizes,
+            num_contents=log.contents.exists_from.searchsorted(times).astype(np.int32),
+            low=(n[:, None] - sizes)[:, :-1].astype(np.int32),
             rate=RATE_UNIT / np.maximum(sizes, 1),
             low_value=low_value,
             value_width=width,
@@ -89,8 +96,8 @@ class TimedCounters:
         node: np.ndarray,
         at: np.ndarray,
         *,
-        moments: kernel.Moments,
-        scale: kernel.Scale,
+        moments: Moments,
+        scale: Scale,
         out: np.ndarray,
         column: int = 0,
     ) -> None:
@@ -105,26 +112,14 @@ class TimedCounters:
             out: written to, float32, [P, all columns]; `cold` is the last.
             column: column of `out` where they begin.
         """
-        order = kernel.by_node(node, self._num_nodes[node_type])
+        order = by_node(node, self._num_nodes[node_type])
 
         def write_rows(first: int, last: int) -> None:
-            rows = (scale, order, out, column, first, last)
-            of = (node, at, moments, self._windows)
-            if node_type == USER:
-                kernel.write_users(*of, self._nodes[USER], self._popularity, self._posts, *rows)
-            elif node_type == CONTENT:
-                kernel.write_contents(*of, self._nodes[CONTENT], self._values.lists, *rows)
-            else:
-                kernel.write_groups(*of, self._members[node_type], self._events[node_type], *rows)
+            rows = (node, at, moments, self._windows, self._nodes[node_type], scale, order, out, column)
+            kernel.write(KINDS[node_type], *rows, first, last)
 
         for _ in in_parts(write_rows, len(node)):
             pass
-
-    def _of_nodes(self, exists_from: np.ndarray, node: np.ndarray, times: np.ndarray) -> kernel.Nodes:
-        offset, item, _ = kernel.lists(node, np.arange(len(node)), len(exists_from))
-        types = kernel.running_counts(offset, self._log.type[item], len(self._log.types))
-        events = kernel.Lists(offset, item)
-        return kernel.Nodes(exists_from, events, self._log.time[item], types, np.ascontiguousarray(times))
 
 
 class _Values:
@@ -141,10 +136,11 @@ class _Values:
         self._lowest = [np.minimum.accumulate(of_type) for of_type in values]
         self._highest = [np.maximum.accumulate(of_type) for of_type in values]
         self._sum = [np.cumsum(of_type) for of_type in values]
-        row = np.searchsorted(kinds, log.type[event]) * len(log.contents) + log.content[event]
-        offset, item, pair = kernel.lists(row, event, len(kinds) * len(log.contents))
-        total = kernel.running_sums(offset, log.value[event[pair]].astype(np.float64))
-        self.lists = kernel.Values(kernel.Lists(offset, item), total)
+        row = log.content[event] * len(kinds) + np.searchsorted(kinds, log.type[event])
+        self.events, offset, pair = sorted_lists(row, event, len(kinds) * len(log.contents))
+        self.total = np.zeros(len(pair))
+        if len(event):
+            run_sums(offset, log.value[event[pair]].astype(np.float64), self.total)
 
     def as_of(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Least values and widths of the types [G, K], and the mean of all scaled values [G], of the first n events."""
@@ -159,11 +155,6 @@ class _Values:
             total += np.where(some, (self._sum[k][last] - m * low[:, k]) / width[:, k], 0.0)
             count += m
         return low, width, total / np.maximum(count, 1)
-
-
-def _lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> kernel.Lists:
-    offset, items, _ = kernel.lists(node.astype(np.int64), item.astype(np.int64), num_nodes)
-    return kernel.Lists(offset, items)
 
 
 def _tags_of_events(log: EventLog) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from recsys.data.event_log import EventLog
-from recsys.graph import timed_kernel as kernel
 from recsys.graph.node_features import CLIP, NodeFeatures, last_readings
 from recsys.graph.schema import CONTENT, USER
+from recsys.graph.timed_columns_kernel import Moments, Scale
 from recsys.graph.timed_counters import TimedCounters
 
 Rows = Mapping[str, tuple[np.ndarray, np.ndarray]]  # node type -> nodes and, of each, which time
@@ -37,7 +37,7 @@ class TimedFeatures:
         self._times = times
         scalings = [features.scaling(int(t)) for t in times]
         self._scale = {
-            node_type: kernel.Scale(
+            node_type: Scale(
                 np.stack([scaling[node_type].mean for scaling in scalings]),
                 np.stack([scaling[node_type].factor for scaling in scalings]),
                 CLIP,
@@ -60,7 +60,7 @@ class TimedFeatures:
         return {node_type: self._of_type(node_type, *pair, times, moments) for node_type, pair in rows.items()}
 
     def _of_type(
-        self, node_type: str, node: np.ndarray, at: np.ndarray, times: np.ndarray, moments: kernel.Moments | None
+        self, node_type: str, node: np.ndarray, at: np.ndarray, times: np.ndarray, moments: Moments | None
     ) -> tuple[Tensor, Tensor]:
         numbers, scale = self._attributes[node_type].numbers, self._scale[node_type]
         categories = torch.from_numpy(self._attributes[node_type].categories[node])
@@ -74,7 +74,7 @@ class TimedFeatures:
         x = np.empty((len(node), width + counted + len(read) + (node_type == USER)), dtype=np.float32)
         if width:
             x[:, :width] = numbers[node]
-        counters = kernel.Scale(scale.mean[:, :counted].copy(), scale.factor[:, :counted].copy(), scale.clip)
+        counters = Scale(scale.mean[:, :counted].copy(), scale.factor[:, :counted].copy(), scale.clip)
         self._counters.write(node_type, node, at, moments=moments, scale=counters, out=x, column=width)
         if read:  # they stand between the counters and `cold`
             mean, factor = (of[moments.version[at], counted:] for of in (scale.mean, scale.factor))

@@ -28,7 +28,7 @@ def write_event_attributes(
         out: written to, float32, [e, 3].
     """
     for i in range(len(edge)):
-        of, span = weight[edge[i]], seen_from[batch[target[i]]] - first
-        share = (time[edge[i]] - first) / span if span > 0 else 1.0
-        late = np.float32(min(max(share, 0.0), 1.0))
+        number, subgraph = np.uint64(edge[i]), np.uint64(batch[np.uint64(target[i])])  # unsigned: without a check
+        of, span = weight[number], seen_from[subgraph] - first
+        late = np.float32(min(max((time[number] - first) / max(span, 1), 0.0), 1.0) if span > 0 else 1.0)
         out[i, 0], out[i, 1], out[i, 2] = of, late, of * (np.float32(1.0) + late) / np.float32(2.0)

@@ -6,7 +6,7 @@ so a batch can be cut among threads at will. What is random in a subgraph comes 
 Numba keeps compiled code by the date of this file alone: touch it after a change of what it imports.
 
 A hop is made in steps, each a loop whose turns do not wait for one another: so what memory is slow to give is asked for
-together.
+together. In the innermost loops indices are unsigned, which spares the check whether they count from the end.
 """
 
 from typing import NamedTuple
@@ -92,8 +92,7 @@ def find(
         most_types = max(most_types, graph.into_offset[kind + 1] - graph.into_offset[kind])
     node_type, node = np.empty(guess, np.uint8), np.empty(guess, np.int32)
     edge_type, edge = np.empty(guess, np.uint8), np.empty((guess, 3), np.int32)
-    position = np.empty(guess, np.int64)  # of the drawn edges of a hop in the graph's arrays
-    score = np.empty(16, np.float64)
+    picked, score = np.empty(64, np.int64), np.empty(16, np.float64)  # of draws
     ranges = np.empty(
         (64, 3), np.int64
     )  # of the edges into the nodes of a hop: first, first and after the last visible
@@ -133,38 +132,39 @@ def find(
                         continue
                     size, chance = high - low, graph.chance[r]
                     most = size if wanted < 0 else wanted
-                    room = e + max(most, min(size, FEW * most))
-                    if room > edge.shape[0]:
-                        edge_type, edge = _longer(edge_type, room), _longer_rows(edge, room)
-                        position = _longer(position, room)
-                    picked = position[e:]
+                    if e + most > edge.shape[0]:
+                        edge_type, edge = _longer(edge_type, e + most), _longer_rows(edge, e + most)
+                    if most > picked.shape[0] // FEW:
+                        picked, score = np.empty(2 * FEW * most, np.int64), np.empty(2 * most, np.float64)
                     if chance <= LAST and (chance == LAST or wanted < 0 or (size <= wanted and not replace)):
                         count = min(most, size)
                         for j in range(count):
-                            picked[j] = high - count + j
-                    elif chance == UNIFORM:
-                        count = draw_uniform(state, low, high, most, replace, picked)
+                            at, k = np.uint64(high - count + j), np.uint64(e + j)
+                            edge_type[k], edge[k, 1] = r, i - before
+                            edge[k, 0], edge[k, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
                     else:
-                        if most > score.shape[0]:
-                            score = np.empty(2 * most, np.float64)
-                        again = replace and wanted > 0
-                        count = draw_weighted(graph, r, state, (target_low, low, high), most, again, t, picked, score)
-                    for j in range(e, e + count):
-                        edge_type[j], edge[j, 1] = r, i - before
+                        if chance == UNIFORM:
+                            count = draw_uniform(state, low, high, most, replace, picked)
+                        else:
+                            again, ends = replace and wanted > 0, (target_low, low, high)
+                            count = draw_weighted(graph, r, state, ends, most, again, t, picked, score)
+                        for j in range(count):
+                            at, k = np.uint64(picked[j]), np.uint64(e + j)
+                            edge_type[k], edge[k, 1] = r, i - before
+                            edge[k, 0], edge[k, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
                     num_edges[s - first, hop, r] += count
                     e += count
-            for j in range(drawn, e):
-                edge[j, 0], edge[j, 2] = graph.neighbour[position[j], 0], graph.neighbour[position[j], 1]
             count = e - drawn
             if n + count > node.shape[0]:
                 node_type, node = _longer(node_type, n + count), _longer(node, n + count)
             slots = _with_room(slots, s, graph.first_id, node_type, node, before, n, count)
             for j in range(drawn, e):
-                kind, source = graph.source_type[edge_type[j]], edge[j, 0]
-                at = place_of(slots, s, graph.first_id[kind] + source, n - before)
-                edge[j, 0] = at
-                if at == n - before:
-                    node_type[n], node[n] = kind, source
+                k = np.uint64(j)
+                kind, source = graph.source_type[edge_type[k]], edge[k, 0]
+                number = place_of(slots, s, graph.first_id[np.uint64(kind)] + source, n - before)
+                edge[k, 0] = number
+                if number == n - before:
+                    node_type[np.uint64(n)], node[np.uint64(n)] = kind, source
                     num_nodes[s - first, hop + 1, kind] += 1
                     n += 1
             begin = end
@@ -208,20 +208,22 @@ def place(
         for hop in range(1, depth):
             cursor = node_start[s, hop].copy()
             for _ in range(found.num_nodes[s - first, hop].sum()):
-                kind = found.node_type[i]
-                at = cursor[kind]
+                k = np.uint64(i)
+                kind = found.node_type[k]
+                at = np.uint64(cursor[kind])
                 cursor[kind] += 1
-                final[i - before] = at - type_start[kind]
-                result.node[at], result.batch[at] = found.node[i], s
+                final[np.uint64(i - before)] = np.int64(at) - type_start[kind]
+                result.node[at], result.batch[at] = found.node[k], s
                 i += 1
         for hop in range(depth - 1):
             cursor = edge_start[s, hop].copy()
             for _ in range(found.num_edges[s - first, hop].sum()):
-                at = cursor[found.edge_type[e]]
-                cursor[found.edge_type[e]] += 1
-                result.edge_index[0, at] = final[found.edge[e, 0]]
-                result.edge_index[1, at] = final[found.edge[e, 1]]
-                result.edge[at] = found.edge[e, 2]
+                k = np.uint64(e)
+                at = np.uint64(cursor[found.edge_type[k]])
+                cursor[found.edge_type[k]] += 1
+                result.edge_index[0, at] = final[np.uint64(found.edge[k, 0])]
+                result.edge_index[1, at] = final[np.uint64(found.edge[k, 1])]
+                result.edge[at] = found.edge[k, 2]
                 e += 1
 
 
@@ -236,12 +238,13 @@ def _find_ranges(
         num_into = graph.into_offset[kind + 1] - graph.into_offset[kind]
         at = graph.row[kind] + num_into * node[i]
         for a in range(num_into):
-            ranges[q, 0], ranges[q, 2] = graph.start[at + a], graph.start[at + a + 1]
+            row, line = np.uint64(at + a), np.uint64(q)
+            ranges[line, 0], ranges[line, 2] = graph.start[row], graph.start[row + np.uint64(1)]
             q += 1
     for p in range(q):
         low, high = ranges[p, 0], ranges[p, 2]
         ranges[p, 1] = low
-        if low < high and graph.time[high - 1] >= t:
+        if low < high and graph.time[np.uint64(high - 1)] >= t:
             ranges[p, 2] = first_from(graph.time, low, high, t)
     if graph.end.shape[0]:
         for p in range(q):
@@ -254,7 +257,7 @@ def first_from(time: np.ndarray, low: int, high: int, t: int) -> int:
     size = high - low
     while size > 1:  # without a branch that could be guessed wrong
         half = size >> 1
-        low = low + half if time[low + half - 1] < t else low
+        low = low + half if time[np.uint64(low + half - 1)] < t else low
         size -= half
     return low + (size == 1 and time[low] < t)
 
@@ -285,12 +288,15 @@ def _with_room(
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _longer(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty(max(least, 2 * values.shape[0]), values.dtype)
-    longer[: values.shape[0]] = values
+    for i in range(values.shape[0]):  # copying by slices takes seconds to compile
+        longer[i] = values[i]
     return longer
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _longer_rows(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty((max(least, 2 * values.shape[0]), values.shape[1]), values.dtype)
-    longer[: values.shape[0]] = values
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            longer[i, j] = values[i, j]
     return longer

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import EdgeStorage
 from torch_geometric.sampler import HeteroSamplerOutput
 
 from recsys.data.event_log import EventLog
@@ -118,7 +119,8 @@ class NeighborLoader:
         self._features = graph.timed_features(renewed)
         edges = graph.timed_edges(renewed)
         self._stores = {kind: edges[kind] for kind in edges.edge_types}
-        self._event_edges = {end for name in log.types for end in (event_edge(name), reverse(event_edge(name)))}
+        event_edges = {end for name in log.types for end in (event_edge(name), reverse(event_edge(name)))}
+        self._known = {kind: _weight_and_time(self._stores[kind]) for kind in sorted(event_edges)}
         by_type = _by_edge_type(fan_out, fan_out_of or {}, edges.edge_types)
         self._sampler: SubgraphSampler
         if sampler == "numba":
@@ -219,19 +221,16 @@ class NeighborLoader:
             store = data[kind]
             store.edge_index = torch.stack([source, out.col[kind]])
             store.num_sampled_edges = out.num_sampled_edges[kind]
-            if kind in self._event_edges:
+            if kind in self._known:
                 store.edge_attr = torch.empty(len(source), len(EVENT_ATTRIBUTES))
             elif kind[1] == SIMILAR:
                 store.edge_attr = self._stores[kind].weight[out.edge[kind]][:, None]
-        kinds, first = sorted(self._event_edges), int(self._log.time[0])
+        kinds, first = list(self._known), int(self._log.time[0])
 
         def write(begin: int, end: int) -> None:
             for kind in kinds[begin:end]:
                 edge, col, batch = out.edge[kind].numpy(), out.col[kind].numpy(), out.batch[kind[2]].numpy()
-                known, attributes = self._stores[kind], data[kind].edge_attr.numpy()
-                write_event_attributes(
-                    edge, col, batch, known.weight.numpy(), known.time.numpy(), first, time, attributes
-                )
+                write_event_attributes(edge, col, batch, *self._known[kind], first, time, data[kind].edge_attr.numpy())
 
         for _ in in_parts(write, len(kinds), self._threads):
             pass
@@ -240,6 +239,14 @@ class NeighborLoader:
     def _rng(self, stream: int, epoch: int, place: int = 0) -> np.random.Generator:
         # Always four numbers: numpy seeds [1, 2] and [1, 2, 0] alike.
         return np.random.default_rng([self._seed, stream, epoch, place])
+
+
+def _weight_and_time(store: EdgeStorage) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and time of all events of a type, side by side in memory: what is read of one is one cache line."""
+    both = np.empty((store.num_edges, 2), dtype=np.int64)
+    weight, time = both.view(np.float32)[:, 0], both[:, 1]
+    weight[:], time[:] = store.weight.numpy(), store.time.numpy()
+    return weight, time
 
 
 def _by_edge_type(

@@ -99,9 +99,10 @@ class TemporalNeighborSampler(SubgraphSampler):
         num_nodes = np.concatenate([found.num_nodes for _, found in parts])
         num_edges = np.concatenate([found.num_edges for _, found in parts])
         node_start, edge_start = _starts(num_nodes), _starts(num_edges)
-        nodes, edges = _slices(self.node_types, num_nodes), _slices(self.edge_types, num_edges)
+        nodes_by_hop, edges_by_hop = num_nodes.sum(axis=0), num_edges.sum(axis=0)
+        nodes, edges = _slices(self.node_types, nodes_by_hop), _slices(self.edge_types, edges_by_hop)
         type_start = np.array([part.start for part in nodes.values()], dtype=np.int64)
-        total_nodes, total_edges = int(num_nodes.sum()), int(num_edges.sum())
+        total_nodes, total_edges = int(nodes_by_hop.sum()), int(edges_by_hop.sum())
         result = kernel.Result(
             node=np.empty(total_nodes, np.int64),
             batch=np.empty(total_nodes, np.int64),
@@ -121,8 +122,8 @@ class TemporalNeighborSampler(SubgraphSampler):
             col={kind: torch.from_numpy(result.edge_index[1, part]) for kind, part in edges.items()},
             edge={kind: torch.from_numpy(result.edge[part]) for kind, part in edges.items()},
             batch={kind: torch.from_numpy(result.batch[part]) for kind, part in nodes.items()},
-            num_sampled_nodes=dict(zip(self.node_types, num_nodes.sum(axis=0).T.tolist(), strict=True)),
-            num_sampled_edges=dict(zip(self.edge_types, num_edges.sum(axis=0).T.tolist(), strict=True)),
+            num_sampled_nodes=dict(zip(self.node_types, nodes_by_hop.T.tolist(), strict=True)),
+            num_sampled_edges=dict(zip(self.edge_types, edges_by_hop.T.tolist(), strict=True)),
         )
 
 
@@ -175,9 +176,9 @@ def _roots(seeds: Seeds, node_types: list[str]) -> kernel.Roots:
     )
 
 
-def _slices(types: list[Any], count: np.ndarray) -> dict[Any, slice]:
-    """Where the nodes or edges of each type are in the result; `count` [S, hops, types]."""
-    ends = np.cumsum(count.sum(axis=(0, 1)))
+def _slices(types: list[Any], by_hop: np.ndarray) -> dict[Any, slice]:
+    """Where the nodes or edges of each type are in the result; `by_hop` [hops, types]."""
+    ends = np.cumsum(by_hop.sum(axis=0)).tolist()
     return {kind: slice(begin, end) for kind, begin, end in zip(types, [0, *ends[:-1]], ends, strict=True)}
 
 

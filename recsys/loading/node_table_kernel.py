@@ -20,11 +20,11 @@ def empty_table(capacity: int) -> np.ndarray:
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def place_of(slots: np.ndarray, s: int, number: int, place: int) -> int:
     """The place of node `number` in subgraph s, which is `place` if it is new; at least half the slots must be free."""
-    mask = slots.shape[0] - 1
-    slot = int((np.uint64(number) * _GOLDEN) >> _S32) & mask
+    mask = np.uint64(slots.shape[0] - 1)
+    slot = ((np.uint64(number) * _GOLDEN) >> _S32) & mask
     while slots[slot, 1] >> 32 == s:
         if slots[slot, 0] == number:
             return slots[slot, 1] & PLACE
-        slot = (slot + 1) & mask
+        slot = (slot + np.uint64(1)) & mask
     slots[slot, 0], slots[slot, 1] = number, (s << 32) | place
     return place

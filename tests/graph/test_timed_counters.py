@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from recsys.data.event_log import EventLog
 from recsys.data.features import fit_encoders
-from recsys.graph import timed_kernel as kernel
 from recsys.graph.counters import Counters
 from recsys.graph.schema import CONTENT, USER
 from recsys.graph.temporal_graph import TemporalGraph
+from recsys.graph.timed_columns_kernel import Scale
 from recsys.graph.timed_counters import TimedCounters
+from recsys.graph.timed_lists_kernel import REACH, back_to, before
 from tests.factories import tiny_log
 from tests.graph.logs import with_other_future
 
@@ -31,7 +32,7 @@ def raw_counters(log: EventLog, node_type: str, nodes: np.ndarray, times: np.nda
         node[order],
         at[order],
         moments=counters.moments(times, np.zeros(len(times), np.int64)),
-        scale=kernel.Scale(np.zeros((1, width)), np.ones((1, width)), np.inf),
+        scale=Scale(np.zeros((1, width)), np.ones((1, width)), np.inf),
         out=out,
     )
     return out[np.argsort(order)].reshape(len(times), len(nodes), -1)
@@ -40,7 +41,8 @@ def raw_counters(log: EventLog, node_type: str, nodes: np.ndarray, times: np.nda
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 1000))
 def test_counters_at_many_times_equal_those_at_each(seed: int) -> None:
-    log = tiny_log(seed % 7)
+    # Few nodes have long lists of events, many have short ones.
+    log = tiny_log(seed % 7) if seed % 2 else tiny_log(seed % 7, num_users=3, num_contents=4, num_events=400)
     rng = np.random.default_rng(seed)
     log = with_other_future(log, int(log.time[len(log) // 2]), rng)
     times = rng.choice(np.concatenate([log.time, log.time + 1, [log.time[0] - 5, log.time[-1] + 10**9]]), 6)
@@ -122,3 +124,20 @@ def test_between_two_scalings_the_earlier_one_counts(threads: int) -> None:
         torch.set_num_threads(before)
     assert torch.equal(given_early, given_both)
     assert not torch.allclose(given_early, own, atol=1e-3)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    items=st.lists(st.integers(0, 300), unique=True, max_size=150).map(sorted),
+    bounds=st.lists(st.integers(-5, 305), min_size=3, max_size=3),
+    around=st.integers(0, 40),
+)
+def test_searches_in_a_list_whatever_lies_around_it(items: list[int], bounds: list[int], around: int) -> None:
+    beyond = np.random.default_rng(around).integers(0, 300, around)
+    padded = np.concatenate([np.zeros(REACH, int), beyond, items, beyond, np.zeros(REACH, int)]).astype(np.int32)
+    begin = np.uint64(REACH + around)
+    end = begin + np.uint64(len(items))
+    exact = [int(begin) + int(np.searchsorted(items, bound)) for bound in bounds]
+    assert [before(padded, begin, end, np.int32(bound)) for bound in bounds] == exact
+    found = back_to(padded, begin, end, tuple(np.int32(bound) for bound in bounds))
+    assert list(found) == [max(place, int(end) - REACH) for place in exact]

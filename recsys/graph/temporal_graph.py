@@ -14,6 +14,7 @@ from torch_geometric.data.storage import EdgeStorage
 from recsys.data.event_log import NEVER, EventLog
 from recsys.data.features import FeatureEncoders
 from recsys.graph.edges import LogEdges
+from recsys.graph.local_walks import LocalWalks
 from recsys.graph.node_features import FeaturesBefore, NodeFeatures, Scaling
 from recsys.graph.pair_paths import PairPaths, signal_names
 from recsys.graph.schema import CONTENT, CREATOR, SIMILAR, TAG, USER, GraphSchema
@@ -98,6 +99,11 @@ class TemporalGraph:
     def pair_paths(self) -> PairPaths:
         """What paths say about pairs of users and contents."""
         return PairPaths(self.log, self.settings)
+
+    @cached_property
+    def local_walks(self) -> LocalWalks:
+        """Walks around users, for hops that are learned."""
+        return LocalWalks(self.log, self.pair_paths)
 
     def timed_features(self, times: np.ndarray) -> TimedFeatures:
         """Features of single nodes at times of their own, scaled as of the last of these `times` (ns, ascending)."""

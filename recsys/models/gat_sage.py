@@ -11,7 +11,7 @@ from recsys.models.heads import HadamardHead, MoodHead
 from recsys.models.layers import GraphAttention, HeteroLayer, SageMean
 from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
 from recsys.models.node_embedding import NodeEmbedding, UserEmbedding
-from recsys.models.pair_readout import PROPAGATE, check_pair, pair_readout
+from recsys.models.pair_readout import PROPAGATE, check_pair, local_hops, pair_readout
 from recsys.models.popularity_gates import PopularityGates
 
 
@@ -39,6 +39,7 @@ class GatSage(Network):
         similarity: whether messages pass along similarity edges.
         popularity_gates: whether logits also have what is popular, by gates (see `PopularityGates`).
         pair: what logits also have of paths between user and content (see `PairReadout`): "propagate" for all signals,
+            "local_gnn" for those with learned hops instead of the fixed ones (see `LocalHops`),
             "co_engagement" for the cosines of co-engagement only, "none" for nothing.
 
     Raises:
@@ -101,6 +102,7 @@ class GatSage(Network):
             mood_head=MoodHead(schema.num_moods, hidden, hidden) if schema.num_moods else None,
             gates=PopularityGates(schema, hidden=hidden, dropout=dropout) if popularity_gates else None,
             pair=pair_readout(pair, schema, hidden=hidden, dropout=dropout),
+            hops=local_hops(pair, schema, dropout=dropout),
         )
         self.settings = {
             "hidden": hidden,

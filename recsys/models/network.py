@@ -14,6 +14,7 @@ from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, SIMILAR, USER, EdgeType, GraphSchema, event_edge, reverse
 from recsys.models.heads import DotHead, HadamardHead, MoodHead
 from recsys.models.layers import HeteroLayer
+from recsys.models.local_hops import LocalHops
 from recsys.models.neighbours import TypedEdges
 from recsys.models.pair_readout import PairReadout
 from recsys.models.popularity_gates import PopularityGates
@@ -103,6 +104,7 @@ class Network(nn.Module, ABC):
         mood_head: MoodHead | None,
         gates: PopularityGates | None,
         pair: PairReadout | None,
+        hops: LocalHops | None,
     ) -> None:
         super().__init__()
         self.embeddings = ModuleDict(dict(embeddings))
@@ -112,6 +114,7 @@ class Network(nn.Module, ABC):
         self.mood_head = mood_head
         self.gates = gates
         self.pair = pair
+        self.hops = hops
         self.groups = dict(groups) if layers else {}
         self.calibration: Tensor
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))

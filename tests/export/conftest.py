@@ -10,7 +10,7 @@ from tests.export.c_library import Library, project, whole
 from tests.factories import tiny_log
 from tests.serving.bundles import make_bundle
 
-EXPORTED = ("hetero_sage", "gat_sage", "gat_sage none")
+EXPORTED = ("hetero_sage", "gat_sage", "gat_sage none", "hetero_sage local_gnn")
 
 
 @pytest.fixture(scope="session")

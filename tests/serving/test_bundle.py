@@ -226,6 +226,7 @@ PARTS = {
     "neither": {"popularity_gates": False, "pair": "none"},
     "gates": {"popularity_gates": True, "pair": "none"},
     "paths": {"popularity_gates": False, "pair": "propagate"},
+    "learned hops": {"popularity_gates": False, "pair": "local_gnn"},
 }
 
 

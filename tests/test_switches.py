@@ -45,6 +45,7 @@ SWITCHES: dict[str, tuple[tuple[str, ...], Callable[[Bundle], bool]]] = {
         ("model.pair=local_gnn", "loader=neighbor", "loader.fan_out=[4,2]"),
         lambda b: settings(b)["pair"] == "local_gnn",
     ),
+    "identities": (("model.id_embedding=4",), lambda b: settings(b)["id_embedding"] == 4),
     "all at once": (
         (
             "model=hetero_sage",

@@ -28,8 +28,11 @@ from tests.factories import tiny_log
 # Every choice of what a logit has besides the head.
 PARTS = pytest.mark.parametrize(
     "parts",
-    [{"popularity_gates": gates, "pair": pair} for gates, pair in product((True, False), PAIRS)],
-    ids=lambda parts: f"gates={parts['popularity_gates']}-pair={parts['pair']}",
+    [
+        *({"popularity_gates": gates, "pair": pair} for gates, pair in product((True, False), PAIRS)),
+        {"popularity_gates": False, "pair": "none", "id_embedding": 4},
+    ],
+    ids=lambda parts: "-".join(f"{name}={value}" for name, value in parts.items()),
 )
 
 

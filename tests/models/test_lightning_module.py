@@ -383,7 +383,7 @@ def test_no_bit_of_a_gradient_depends_on_what_happens_from_validation_on(
     for each in (tables, changed):
         log = prepare(each, cuts).log
         graph = graph_of(log)
-        network = make_network(name, graph, pair=pair)
+        network = make_network(name, graph, pair=pair, id_embedding=4)
         assert network.gates is not None
         assert network.pair is not None
         pick_zeros(network)

@@ -37,7 +37,7 @@ def walks_of(log: EventLog, **breadths: int) -> LocalWalks:
 
 def hops_of(log: EventLog, *, seed: int | None = 0, dropout: float = 0.0) -> LocalHops:
     """Hops with random weights, or with those they start with."""
-    schema = GraphSchema({}, {}, (), log.types, 0, (), ())
+    schema = GraphSchema({}, {}, (), log.types, 0, (), (), {})
     hops = LocalHops(schema, dropout=dropout)
     if seed is not None:
         generator = torch.Generator().manual_seed(seed)

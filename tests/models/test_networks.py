@@ -344,7 +344,7 @@ def test_built_again_from_settings_and_weights(name: str) -> None:
 @pytest.mark.parametrize(("edge_weights", "pair"), [("none", "propagate"), ("learned", "local_gnn")])
 def test_every_weight_learns(name: str, edge_weights: str, pair: str) -> None:
     """Each parameter gets a gradient from the pairs or the moods, so no part is left out of the network."""
-    network = make_network(name, edge_weights=edge_weights, pair=pair)
+    network = make_network(name, edge_weights=edge_weights, pair=pair, id_embedding=4)
     pick_zeros(network)
     vectors = network.encode(snapshot())
     users, contents = torch.arange(len(vectors[USER])), torch.arange(len(vectors[CONTENT]))
@@ -417,6 +417,7 @@ def test_data_without_moods_creators_and_features(name: str) -> None:
         num_moods=0,
         popularity=(),
         pair_signals=("all_paths",),
+        num_met={USER: 2, CONTENT: 2},
     )
     graph = HeteroData()
     for node_type, count in ((USER, 3), (CONTENT, 4)):
@@ -462,6 +463,8 @@ def test_event_types_may_have_any_name() -> None:
         ({"dropout": 1.0}, r"model\.dropout"),
         ({"edge_attributes": ["speed"]}, "speed"),
         ({"edge_weights": "speed"}, "speed"),
+        ({"id_embedding": 0}, r"model\.id_embedding is 0: it must be a width"),
+        ({"id_embedding": 4, "id_dropout": 1.0}, r"model\.id_dropout is 1\.0"),
         ({"pair": "walk"}, r"model\.pair is 'walk': choose among none, co_engagement, propagate, local_gnn"),
     ],
 )

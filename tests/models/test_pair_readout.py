@@ -19,6 +19,7 @@ def readout_of(num_signals: int = 2, num_numbers: int = 1) -> PairReadout:
         num_moods=0,
         popularity=(),
         pair_signals=("all_paths", "next", "creator")[:num_signals],
+        num_met={},
     )
     return PairReadout(schema, schema.pair_signals, hidden=8, dropout=0.0).eval()
 

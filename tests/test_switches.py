@@ -40,6 +40,12 @@ SWITCHES: dict[str, tuple[tuple[str, ...], Callable[[Bundle], bool]]] = {
     ),
     "edge_attributes": (("model.edge_attributes=[]",), lambda b: settings(b)["edge_attributes"] == []),
     "edge_weights": (("model.edge_weights=strength",), lambda b: settings(b)["edge_weights"] == "strength"),
+    "learned hops": (("model.pair=local_gnn",), lambda b: settings(b)["pair"] == "local_gnn"),
+    "learned hops, own times": (
+        ("model.pair=local_gnn", "loader=neighbor", "loader.fan_out=[4,2]"),
+        lambda b: settings(b)["pair"] == "local_gnn",
+    ),
+    "identities": (("model.id_embedding=4",), lambda b: settings(b)["id_embedding"] == 4),
     "all at once": (
         (
             "model=hetero_sage",

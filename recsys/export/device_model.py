@@ -14,6 +14,7 @@ from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.heads import HadamardHead, MoodHead
+from recsys.models.pair_signals import block_size, signals_of_block
 from recsys.models.registry import NETWORKS
 from recsys.serving.bundle import Bundle
 from recsys.serving.manifest import Manifest
@@ -164,16 +165,15 @@ def path_logits(
     network = scorer.network
     if network.pair is None:
         return None
-    paths = scorer.graph.pair_paths
-    size = paths.block_size(len(contents))
+    size = block_size(network, len(contents))
     blocks = [csr_array(np.zeros((0, len(contents)), dtype=np.float32))]
     for first in range(0, len(users), size):
-        signals = paths.of_block(users[first : first + size], contents, t)
-        found = np.zeros(signals.shape[:2], dtype=np.float32)
         with torch.no_grad():
+            signals = signals_of_block(network.eval(), scorer.graph, users[first : first + size], contents, t)
+            found = np.zeros(signals.shape[:2], dtype=np.float32)
             for row, (vector, of_user) in enumerate(zip(vectors[first : first + size], signals, strict=True)):
-                has_path = (of_user[:, network.pair.columns] != 0).any(axis=1)
-                found[row, has_path] = network.path_logits(vector, torch.from_numpy(of_user[has_path])).numpy()
+                has_path = (of_user[:, network.pair.columns] != 0).any(dim=1)
+                found[row, has_path] = network.path_logits(vector, of_user[has_path]).numpy()
         blocks.append(csr_array(found))
     return csr_array(vstack(blocks, format="csr", dtype=np.float32))
 

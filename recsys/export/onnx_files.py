@@ -89,6 +89,7 @@ class Encoder(nn.Module):
         edges: of the snapshot, in operations that ONNX has.
         shapes: width of `x` and of `x_cat` by node type; what has no columns is no input.
         counts: number of nodes by node type.
+        met: numbers of the users and contents that were met (see `MetNodes`).
     """
 
     def __init__(
@@ -97,10 +98,12 @@ class Encoder(nn.Module):
         edges: Mapping[EdgeType, TypedEdges],
         shapes: Mapping[str, tuple[int, int]],
         counts: Mapping[str, int],
+        met: Mapping[str, Tensor],
     ) -> None:
         super().__init__()
         self.network = network
         self._edges, self._shapes, self._counts = edges, shapes, counts
+        self._met = {node_type: {"met": numbers} for node_type, numbers in met.items()}
 
     def forward(self, *given: Tensor) -> tuple[Tensor, Tensor]:
         """Features with at least one column, in the order of `shapes`, -> users [U, width], contents [C, width]."""
@@ -110,8 +113,8 @@ class Encoder(nn.Module):
             count = self._counts[node_type]
             x = next(left) if numbers else torch.empty(count, 0)
             x_cat = next(left) if categories else torch.empty(count, 0, dtype=torch.int64)
-            h[node_type] = self.network.embeddings[node_type](x, x_cat)
-            features[node_type] = {"x": x, "x_cat": x_cat}
+            features[node_type] = {"x": x, "x_cat": x_cat, **self._met.get(node_type, {})}
+            h[node_type] = self.network.first(node_type, features[node_type])
         for layer in self.network.layers:
             h = layer(h, self._edges)
         wide = self.network.widened(h, features)
@@ -164,7 +167,8 @@ def _encoder(model: DeviceModel) -> tuple[Encoder, dict[str, Tensor]]:
     counts = {name: int(graph[name].num_nodes) for name in types}
     features = {f"{name}_{key}": graph[name][key] for name in types for key in ("x", "x_cat")}
     features = {name: values for name, values in features.items() if values.shape[1]}
-    return Encoder(network, traceable_edges(network, graph), shapes, counts), features
+    met = {name: graph[name].met for name in (USER, CONTENT)}
+    return Encoder(network, traceable_edges(network, graph), shapes, counts, met), features
 
 
 def _written(

@@ -58,6 +58,7 @@ def why_not_exact(model: DeviceModel) -> str | None:
     settings = network.settings
     reasons = {
         "users have features of their own": schema.numbers[USER] or schema.categories[USER],
+        "users who were met in training have vectors of their own": settings["id_embedding"] is not None,
         "without message passing nobody's history counts": not settings["layers"],
         "users also get messages from other users": settings["similarity"]
         and (USER, SIMILAR, USER) in schema.edge_types,

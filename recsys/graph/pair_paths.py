@@ -1,5 +1,7 @@
 """What the log before a time says about a user and a content together, through short paths between them."""
 
+from typing import NamedTuple, Self
+
 import numpy as np
 
 from recsys.data.event_log import EventLog
@@ -10,6 +12,53 @@ from recsys.threads import in_parts
 KEPT = 0.9  # weight of a content in a recent history beside the one after it
 HALF_LIFE = 0.05  # of late events, as a share of the events so far
 MOST_VALUES = 1 << 24  # values of a block of users
+
+
+class Queries(NamedTuple):
+    """What is asked about: users at times, and candidates of each.
+
+    Attributes:
+        user: rows in `log.users`, int64, [Q].
+        time: ns, int64, [Q].
+        candidate: rows in `log.contents` that exist at that time, int64, [N].
+        place: where each query's candidates begin and end in `candidate`, and where among the answers, which are in
+            the order of the queries; queries may share candidates; int64, [Q, 3].
+    """
+
+    user: np.ndarray
+    time: np.ndarray
+    candidate: np.ndarray
+    place: np.ndarray
+
+    @classmethod
+    def of_block(cls, users: np.ndarray, contents: np.ndarray, t: int) -> Self:
+        """Every user with every content at one time (ns)."""
+        size = len(contents)
+        place = np.tile([0, size, 0], (len(users), 1))
+        place[:, 2] = np.arange(len(users)) * size
+        candidate = np.asarray(contents, dtype=np.int64)
+        return cls(np.asarray(users, dtype=np.int64), np.full(len(users), t, dtype=np.int64), candidate, place)
+
+    @classmethod
+    def of_pairs(cls, user: np.ndarray, content: np.ndarray, time: np.ndarray) -> tuple[Self, np.ndarray]:
+        """Users [B] with contents [B, N] at times of their own (ns) [B]; users asked for twice at a time are one query.
+
+        Returns:
+            The queries, and the row of `content` that each N answers are about, int64 [B].
+        """
+        width = content.shape[1]
+        _, first, query = np.unique(np.column_stack([user, time]), axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(query, kind="stable")
+        stop = np.cumsum(np.bincount(query, minlength=len(first))) * width
+        start = np.concatenate([[0], stop[:-1]]) if len(first) else stop
+        place = np.column_stack([start, stop, start]).astype(np.int64)
+        queries = cls(
+            np.asarray(user[first], dtype=np.int64),
+            np.asarray(time[first], dtype=np.int64),
+            content[order].ravel().astype(np.int64),
+            place,
+        )
+        return queries, order
 
 
 class PairPaths:
@@ -39,6 +88,12 @@ class PairPaths:
         users: users of each of these that walks go to, the latest.
         contents: contents of each of these users, the latest.
         steps: how many contents later one still counts as next.
+
+    Attributes:
+        names: names of the signals, in order.
+        users: pairs of the users.
+        contents: pairs of the contents.
+        breadth: how far walks go.
     """
 
     def __init__(
@@ -52,8 +107,8 @@ class PairPaths:
         steps: int = 5,
     ) -> None:
         self._log = log
-        self._breadth = kernel.Breadth(history, users, contents, steps)
-        self._users, self._contents = _adjacencies(log)
+        self.breadth = kernel.Breadth(history, users, contents, steps)
+        self.users, self.contents = _adjacencies(log)
         self._decay = (0.5 ** (np.arange(kernel.DECAYS + 1) / (kernel.DECAYS * HALF_LIFE))).astype(np.float32)
         self._groups = _groups(log, settings)
         self.names = signal_names(log, settings)
@@ -69,42 +124,31 @@ class PairPaths:
         Returns:
             float32 [B, N, signals].
         """
-        batch, width = content.shape
-        # Seeds of one user at one time share their walks.
-        _, first, query = np.unique(np.column_stack([user, time]), axis=0, return_index=True, return_inverse=True)
-        order = np.argsort(query, kind="stable")
-        stop = np.cumsum(np.bincount(query, minlength=len(first))) * width
-        offset = np.column_stack([np.concatenate([[0], stop[:-1]]), stop]) if len(first) else np.empty((0, 2), np.int64)
-        out = self._signals(user[first], time[first], content[order].ravel(), offset.astype(np.int64))
-        signals = np.empty((batch, width, len(self.names)), dtype=np.float32)
-        signals[order] = out.reshape(batch, width, len(self.names))
+        queries, order = Queries.of_pairs(user, content, time)
+        signals = np.empty((*content.shape, len(self.names)), dtype=np.float32)
+        signals[order] = self._signals(queries).reshape(signals.shape)
         return signals
 
     def of_block(self, users: np.ndarray, contents: np.ndarray, t: int) -> np.ndarray:
         """Signals of every user with every content at one time (ns), float32 [U, C, signals]."""
-        offset = np.tile([0, len(contents)], (len(users), 1))
-        out = self._signals(users, np.full(len(users), t), np.asarray(contents, dtype=np.int64), offset)
+        out = self._signals(Queries.of_block(users, contents, t))
         return out.reshape(len(users), len(contents), len(self.names))
 
-    def block_size(self, num_contents: int) -> int:
-        """Users whose signals with so many contents are held at a time."""
-        return max(1, MOST_VALUES // max(1, num_contents * len(self.names)))
-
-    def _signals(self, user: np.ndarray, time: np.ndarray, candidate: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        out = np.empty((int((offset[:, 1] - offset[:, 0]).sum()), len(self.names)), dtype=np.float32)
-        user = np.asarray(user, dtype=np.int64)
-        n = np.searchsorted(self._log.time, time)
-        num_contents = np.searchsorted(self._log.contents.exists_from, time)
+    def _signals(self, queries: Queries) -> np.ndarray:
+        user, candidate, place = queries.user, queries.candidate, queries.place
+        out = np.empty((int((place[:, 1] - place[:, 0]).sum()), len(self.names)), dtype=np.float32)
+        n = np.searchsorted(self._log.time, queries.time)
+        num_contents = np.searchsorted(self._log.contents.exists_from, queries.time)
 
         def write(first: int, last: int) -> None:
             kernel.write_paths(
                 user,
                 n,
                 candidate,
-                offset,
-                self._users,
-                self._contents,
-                self._breadth,
+                place,
+                self.users,
+                self.contents,
+                self.breadth,
                 KEPT,
                 self._decay,
                 out,
@@ -118,10 +162,10 @@ class PairPaths:
                     n,
                     num_contents,
                     candidate,
-                    offset,
-                    self._users,
+                    place,
+                    self.users,
                     groups,
-                    2 * self._breadth.history,
+                    2 * self.breadth.history,
                     column,
                     out,
                     first,

@@ -79,7 +79,7 @@ def write_paths(
     user: np.ndarray,
     num_events: np.ndarray,
     candidate: np.ndarray,
-    offset: np.ndarray,
+    place: np.ndarray,
     users: Adjacency,
     contents: Adjacency,
     breadth: Breadth,
@@ -95,7 +95,7 @@ def write_paths(
         user: the user of each query, int64, [Q].
         num_events: how many events of the log it may see, int64, [Q].
         candidate: contents of all queries, int64, [N].
-        offset: where each query's candidates begin and end, int64, [Q, 2]; queries may share them.
+        place: where each query's candidates begin and end in `candidate`, and where in `out`, int64, [Q, 3].
         users: pairs of the users.
         contents: pairs of the contents.
         breadth: how far to walk.
@@ -111,29 +111,27 @@ def write_paths(
     largest = np.zeros(signals, np.float32)
     is_touched = np.zeros(num_contents, np.bool_)
     touched = np.empty(num_contents, np.int64)
-    row = 0
-    for q in range(first):
-        row += offset[q, 1] - offset[q, 0]
     for q in range(first, last):
         n = num_events[q]
         count = _walk(user[q], n, users, contents, breadth, kept, decay, total, is_touched, touched)
         largest[:] = 0.0
         for i in range(count):
             c = touched[i]
-            by_all = np.float32(1 / np.sqrt(max(_degree(contents, c, n), 1)))
-            by_target = np.float32(1 / np.sqrt(max(_target_degree(contents, c, n), 1)))
+            by_all = np.float32(1 / np.sqrt(max(degree_before(contents, c, n), 1)))
+            by_target = np.float32(1 / np.sqrt(max(target_degree_before(contents, c, n), 1)))
             for k in range(signals):
                 total[c, k] *= by_target if k in (0, 4) else by_all
         # What the user has met is no candidate, and would be the nearest to itself.
         begin = users.offset[user[q]]
-        for i in range(begin, begin + _degree(users, user[q], n)):
+        for i in range(begin, begin + degree_before(users, user[q], n)):
             total[users.other[i]] = 0.0
         for i in range(count):
             for k in range(signals):
                 largest[k] = max(largest[k], total[touched[i], k])
         for k in range(signals):
             largest[k] = 1 / largest[k] if largest[k] > 0 else 0.0
-        for i in range(offset[q, 0], offset[q, 1]):
+        row = place[q, 2]
+        for i in range(place[q, 0], place[q, 1]):
             c = candidate[i]
             for k in range(signals):
                 out[row, k] = total[c, k] * largest[k]
@@ -159,31 +157,31 @@ def _walk(
     """Add up all walks of a user into `total`; lists the contents that they end at and gives their number."""
     count = 0
     begin = users.offset[user]
-    end = begin + _degree(users, user, n)
+    end = begin + degree_before(users, user, n)
     if end == begin:
         return 0
     age = np.float32(DECAYS / n)
     of_late = np.float32(1.0)
     for start in range(end - 1, max(begin, end - breadth.history) - 1, -1):
         c = users.other[start]
-        c_begin, c_degree = contents.offset[c], _degree(contents, c, n)
+        c_begin, c_degree = contents.offset[c], degree_before(contents, c, n)
         c_end = c_begin + c_degree
         cosine = np.float32(1 / np.sqrt(c_degree))
         target_cosine = np.float32(0.0)
         if users.target[start] < n:
-            target_cosine = np.float32(1 / np.sqrt(_target_degree(contents, c, n)))
+            target_cosine = np.float32(1 / np.sqrt(target_degree_before(contents, c, n)))
         for i in range(max(c_begin, c_end - breadth.users), c_end):
             v = contents.other[i]
             if v == user:
                 continue
-            here, v_begin, v_degree = contents.place[i], users.offset[v], _degree(users, v, n)
+            here, v_begin, v_degree = contents.place[i], users.offset[v], degree_before(users, v, n)
             v_end = v_begin + v_degree
             late = decay[int((n - 1 - contents.event[i]) * age)]
             path = cosine / v_degree
             recent_path = path * of_late
             late_path = recent_path * late
             by_target = target_cosine if contents.target[i] < n else np.float32(0.0)
-            target_path = by_target / max(_target_degree(users, v, n), 1)
+            target_path = by_target / max(target_degree_before(users, v, n), 1)
             for m in range(max(v_begin, v_end - breadth.contents), v_end):
                 d = users.other[m]
                 if not is_touched[d]:
@@ -217,7 +215,7 @@ def write_affinities(
     num_events: np.ndarray,
     num_contents: np.ndarray,
     candidate: np.ndarray,
-    offset: np.ndarray,
+    place: np.ndarray,
     users: Adjacency,
     groups: Groups,
     history: int,
@@ -236,7 +234,7 @@ def write_affinities(
         num_events: as for `write_paths`.
         num_contents: contents that exist at each query's time, int64, [Q].
         candidate: as for `write_paths`.
-        offset: as for `write_paths`.
+        place: as for `write_paths`.
         users: as for `write_paths`.
         groups: the groups of contents.
         history: contents behind a profile.
@@ -248,12 +246,9 @@ def write_affinities(
     num_groups = groups.member_offset.shape[0] - 1
     profile = np.zeros(num_groups, np.float32)
     known = np.empty(num_groups, np.int64)
-    row = 0
-    for q in range(first):
-        row += offset[q, 1] - offset[q, 0]
     for q in range(first, last):
         begin = users.offset[user[q]]
-        end = begin + _degree(users, user[q], num_events[q])
+        end = begin + degree_before(users, user[q], num_events[q])
         count = 0
         for i in range(max(begin, end - history), end):
             c = users.other[i]
@@ -271,7 +266,8 @@ def write_affinities(
             profile[g] *= np.log1p(num_contents[q] / max(stop - groups.member_offset[g], 1))
             norm += profile[g] * profile[g]
         inverse = 1 / np.sqrt(norm) if norm > 0 else 0.0
-        for i in range(offset[q, 0], offset[q, 1]):
+        row = place[q, 2]
+        for i in range(place[q, 0], place[q, 1]):
             c = candidate[i]
             value = 0.0
             for j in range(groups.offset[c], groups.offset[c + 1]):
@@ -283,14 +279,14 @@ def write_affinities(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _degree(nodes: Adjacency, v: int, n: int) -> int:
+def degree_before(nodes: Adjacency, v: int, n: int) -> int:
     """Pairs of a node among the first `n` events."""
     degree: int = _place(nodes.event, nodes.offset[v], nodes.offset[v + 1], n) - nodes.offset[v]
     return degree
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _target_degree(nodes: Adjacency, v: int, n: int) -> int:
+def target_degree_before(nodes: Adjacency, v: int, n: int) -> int:
     """Pairs of a node with a target event among the first `n` events."""
     begin = nodes.target_offset[v]
     degree: int = _place(nodes.targets, begin, nodes.target_offset[v + 1], n) - begin

@@ -35,6 +35,7 @@ class GraphSchema:
         num_moods: number of moods a newcomer can choose from; 0 where the data has none.
         popularity: the columns of contents' `x` that count events or compare such counts.
         pair_signals: names of what paths say about a pair (see `PairPaths`).
+        num_met: node type -> number of nodes with an event before t_val (see `MetNodes`), for users and contents.
     """
 
     numbers: dict[str, int]
@@ -44,6 +45,7 @@ class GraphSchema:
     num_moods: int
     popularity: tuple[int, ...]
     pair_signals: tuple[str, ...]
+    num_met: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -60,4 +62,5 @@ class GraphSchema:
             num_moods=int(plain["num_moods"]),
             popularity=tuple(int(i) for i in plain["popularity"]),
             pair_signals=tuple(str(s) for s in plain["pair_signals"]),
+            num_met={str(k): int(v) for k, v in plain["num_met"].items()},
         )

@@ -14,6 +14,8 @@ from torch_geometric.data.storage import EdgeStorage
 from recsys.data.event_log import NEVER, EventLog
 from recsys.data.features import FeatureEncoders
 from recsys.graph.edges import LogEdges
+from recsys.graph.local_walks import LocalWalks
+from recsys.graph.met_nodes import MetNodes
 from recsys.graph.node_features import FeaturesBefore, NodeFeatures, Scaling
 from recsys.graph.pair_paths import PairPaths, signal_names
 from recsys.graph.schema import CONTENT, CREATOR, SIMILAR, TAG, USER, GraphSchema
@@ -35,6 +37,7 @@ class TemporalGraph:
         settings: as given.
         schema: names and widths of everything in a snapshot.
         number_names: node type -> names of the columns of `x`.
+        met_nodes: numbers of the users and contents with events.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class TemporalGraph:
         self.log = log
         self.settings = settings = settings or GraphSettings()
         self._features = NodeFeatures(log, encoders, settings.windows, time_features=settings.time_features)
+        self.met_nodes = MetNodes(log)
         self._edges = LogEdges(log, creators=settings.creators, tags=settings.tags)
         wanted = {USER: settings.similarity.users, CONTENT: settings.similarity.contents}
         self._similar = tuple(node_type for node_type, linked in wanted.items() if linked)
@@ -69,7 +73,8 @@ class TemporalGraph:
                 this order, without any edge.
 
         Returns:
-            Per node type `x`, `x_cat` and `n_id`, per edge type `edge_index` and what `GraphSchema` says, and `time`.
+            Per node type `x`, `x_cat` and `n_id`, for users and contents `met` (see `MetNodes`), per edge type
+            `edge_index` and what `GraphSchema` says, and `time`.
         """
         existing, scaling = self._existing(t)
         data = copy(existing)
@@ -85,8 +90,9 @@ class TemporalGraph:
         data = HeteroData()
         data.time = existing.time
         for node_type in self.schema.numbers:
-            for key in ("x", "x_cat", "n_id"):
-                data[node_type][key] = existing[node_type][key][:0]
+            for key in ("x", "x_cat", "n_id", "met"):
+                if key in existing[node_type]:
+                    data[node_type][key] = existing[node_type][key][:0]
         for edge_type in self.schema.edge_types:
             for key, value in existing[edge_type].items():
                 data[edge_type][key] = value[:, :0] if key == "edge_index" else value[:0]
@@ -98,6 +104,11 @@ class TemporalGraph:
     def pair_paths(self) -> PairPaths:
         """What paths say about pairs of users and contents."""
         return PairPaths(self.log, self.settings)
+
+    @cached_property
+    def local_walks(self) -> LocalWalks:
+        """Walks around users, for hops that are learned."""
+        return LocalWalks(self.log, self.pair_paths)
 
     def timed_features(self, times: np.ndarray) -> TimedFeatures:
         """Features of single nodes at times of their own, scaled as of the last of these `times` (ns, ascending)."""
@@ -132,7 +143,8 @@ class TemporalGraph:
         if (users < self.log.users.count_before(t)).any():
             raise ValueError(f"Users that already exist at {t} are no newcomers.")
         x, x_cat = self._features.newcomers(users, t, scaling)
-        return {"x": x, "x_cat": x_cat, "n_id": torch.from_numpy(users.copy())}
+        nobody = torch.zeros(len(users), dtype=torch.int64)
+        return {"x": x, "x_cat": x_cat, "n_id": torch.from_numpy(users.copy()), "met": nobody}
 
     @torch.inference_mode(False)  # what validation asks for first is kept, and may be trained on later
     def _existing(self, t: int) -> tuple[HeteroData, Scaling]:
@@ -154,6 +166,8 @@ class TemporalGraph:
             x = features.numbers[node_type]
             data[node_type].x, data[node_type].x_cat = x, features.categories[node_type]
             data[node_type].n_id = torch.arange(len(x))
+            if node_type in self.met_nodes.num_met:
+                data[node_type].met = torch.from_numpy(self.met_nodes.before(node_type, np.arange(len(x)), t))
         for edge_type in self.schema.edge_types:
             for key, value in edges[edge_type].items():
                 data[edge_type][key] = value
@@ -189,6 +203,7 @@ class TemporalGraph:
             num_moods=len(self.log.moods),
             popularity=self._features.popularity,
             pair_signals=signal_names(self.log, self.settings),
+            num_met=self.met_nodes.num_met,
         )
 
 

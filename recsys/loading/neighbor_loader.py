@@ -117,6 +117,7 @@ class NeighborLoader:
         self._order: tuple[int, np.ndarray] | None = None
         renewed = cut_times(log, refreshes, start_share)
         self._features = graph.timed_features(renewed)
+        self._met_nodes = graph.met_nodes
         edges = graph.timed_edges(renewed)
         self._stores = {kind: edges[kind] for kind in edges.edge_types}
         event_edges = {end for name in log.types for end in (event_edge(name), reverse(event_edge(name)))}
@@ -217,6 +218,9 @@ class NeighborLoader:
             store = data[kind]
             store.x, store.x_cat, store.n_id, store.batch = x, x_cat, out.node[kind], out.batch[kind]
             store.num_sampled_nodes = out.num_sampled_nodes[kind]
+            if kind in self._met_nodes.num_met:
+                row, subgraph = rows[kind]
+                store.met = torch.from_numpy(self._met_nodes.before(kind, row, time[subgraph]))
         for kind, source in out.row.items():
             store = data[kind]
             store.edge_index = torch.stack([source, out.col[kind]])

@@ -33,11 +33,11 @@ def encode_by_blocks(network: Network, graph: HeteroData, block: int = BLOCK) ->
     h = {
         kind: torch.cat(
             [
-                embedding(graph[kind].x[first : first + block], graph[kind].x_cat[first : first + block])
+                network.first(kind, graph[kind], slice(first, first + block))
                 for first in range(0, max(graph[kind].num_nodes, 1), block)
             ]
         )
-        for kind, embedding in network.embeddings.items()
+        for kind in graph.node_types
     }
     for layer in network.layers:
         after = {}

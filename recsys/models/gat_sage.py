@@ -10,8 +10,8 @@ from recsys.models.edge_weights import COSINE, NONE, check_event_weights
 from recsys.models.heads import HadamardHead, MoodHead
 from recsys.models.layers import GraphAttention, HeteroLayer, SageMean
 from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
-from recsys.models.node_embedding import NodeEmbedding, UserEmbedding
-from recsys.models.pair_readout import PROPAGATE, check_pair, pair_readout
+from recsys.models.node_embedding import NodeEmbedding, UserEmbedding, id_embeddings
+from recsys.models.pair_readout import PROPAGATE, check_pair, local_hops, pair_readout
 from recsys.models.popularity_gates import PopularityGates
 
 
@@ -39,7 +39,11 @@ class GatSage(Network):
         similarity: whether messages pass along similarity edges.
         popularity_gates: whether logits also have what is popular, by gates (see `PopularityGates`).
         pair: what logits also have of paths between user and content (see `PairReadout`): "propagate" for all signals,
+            "local_gnn" for those with learned hops instead of the fixed ones (see `LocalHops`),
             "co_engagement" for the cosines of co-engagement only, "none" for nothing.
+        id_embedding: width of a vector of its own for each user and content met in training (see `IdEmbedding`); None
+            for none.
+        id_dropout: probability of hiding it in training.
 
     Raises:
         UserError: for sizes that do not fit together, or unknown edge attributes or weights.
@@ -62,6 +66,8 @@ class GatSage(Network):
         similarity: bool = True,
         popularity_gates: bool = True,
         pair: str = PROPAGATE,
+        id_embedding: int | None = None,
+        id_dropout: float = 0.5,
     ) -> None:
         check_settings(hidden=hidden, layers=layers, dropout=dropout, heads=heads)
         check_event_weights(edge_weights)
@@ -101,6 +107,8 @@ class GatSage(Network):
             mood_head=MoodHead(schema.num_moods, hidden, hidden) if schema.num_moods else None,
             gates=PopularityGates(schema, hidden=hidden, dropout=dropout) if popularity_gates else None,
             pair=pair_readout(pair, schema, hidden=hidden, dropout=dropout),
+            hops=local_hops(pair, schema, dropout=dropout),
+            ids=id_embeddings(schema, id_embedding, hidden=hidden, dropout=id_dropout),
         )
         self.settings = {
             "hidden": hidden,
@@ -114,4 +122,6 @@ class GatSage(Network):
             "similarity": similarity,
             "popularity_gates": popularity_gates,
             "pair": pair,
+            "id_embedding": id_embedding,
+            "id_dropout": id_dropout,
         }

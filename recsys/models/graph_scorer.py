@@ -11,6 +11,7 @@ from recsys.graph.schema import CONTENT, USER
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.models.blockwise import encode_by_blocks
 from recsys.models.network import Network
+from recsys.models.pair_signals import block_size, signals_of_block
 
 
 class GraphScorer:
@@ -50,23 +51,11 @@ class GraphScorer:
                 self._add_paths(logits, user, users, contents, t)
             return self._calibrated(logits)
 
-    def signals(self, users: np.ndarray, contents: np.ndarray, times: np.ndarray) -> Tensor | None:
-        """What the network wants to know of paths between users [B] and contents [B, N] at times [B] (ns), if anything.
-
-        Returns:
-            float32 [B, N, num_signals] on the network's device.
-        """
-        if self.network.pair is None:
-            return None
-        device = next(self.network.parameters()).device
-        return torch.from_numpy(self.graph.pair_paths.of_pairs(users, contents, times)).to(device)
-
     def _add_paths(self, logits: Tensor, vectors: Tensor, users: np.ndarray, contents: np.ndarray, t: int) -> None:
         """Add what paths say to the logits of users with these vectors, by blocks."""
-        paths = self.graph.pair_paths
-        block = paths.block_size(len(contents))
+        block = block_size(self.network, len(contents))
         for first in range(0, len(users), block):
-            signals = torch.from_numpy(paths.of_block(users[first : first + block], contents, t)).to(logits.device)
+            signals = signals_of_block(self.network, self.graph, users[first : first + block], contents, t)
             # One user at a time, so that nobody's bits depend on who else is asked for.
             for row, of_user in enumerate(signals, first):
                 logits[row] += self.network.path_logits(vectors[row], of_user)

@@ -26,6 +26,7 @@ from recsys.loading.batch import LinkBatch
 from recsys.models.calibration import fit_calibration
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.objectives import Objective, keep_hardest
+from recsys.models.pair_signals import signals_of_pairs
 from recsys.models.ranking import Ranked, rank
 
 PREDICTED = 100  # contents a user that `predict_step` gives
@@ -194,7 +195,7 @@ class LinkPredictionModule(LightningModule):
         user, content = (
             batch.graph[kind].n_id[rows].cpu().numpy() for kind, rows in ((USER, batch.user), (CONTENT, batch.content))
         )
-        return self.scorer.signals(user, content, batch.time.cpu().numpy())
+        return signals_of_pairs(self.network, self.scorer.graph, user, content, batch.time.cpu().numpy())
 
     def _logged(self, prefix: str) -> dict[str, float]:
         values = {f"{prefix}/{name}": value for name, value in self.metrics.compute().items()}

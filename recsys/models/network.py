@@ -8,13 +8,16 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import NodeStorage
 from torch_geometric.nn.module_dict import ModuleDict
 
 from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, SIMILAR, USER, EdgeType, GraphSchema, event_edge, reverse
 from recsys.models.heads import DotHead, HadamardHead, MoodHead
 from recsys.models.layers import HeteroLayer
+from recsys.models.local_hops import LocalHops
 from recsys.models.neighbours import TypedEdges
+from recsys.models.node_embedding import IdEmbedding
 from recsys.models.pair_readout import PairReadout
 from recsys.models.popularity_gates import PopularityGates
 
@@ -78,8 +81,8 @@ class Network(nn.Module, ABC):
     pair readout makes of the paths between user and content. A user's vector is the tower's beside its gates, a
     content's is the tower's beside its popularity; paths are given to the methods that ask for logits.
 
-    It is inductive: no node has an identity of its own, so one without any event gets its vector from features,
-    creator, tags and similar nodes.
+    It is inductive: no node has an identity of its own, unless `ids` give one to those met in training, so one without
+    any event gets its vector from features, creator, tags and similar nodes.
 
     Attributes:
         name: what the network is called in `registry.NETWORKS`.
@@ -103,6 +106,8 @@ class Network(nn.Module, ABC):
         mood_head: MoodHead | None,
         gates: PopularityGates | None,
         pair: PairReadout | None,
+        hops: LocalHops | None,
+        ids: Mapping[str, IdEmbedding],
     ) -> None:
         super().__init__()
         self.embeddings = ModuleDict(dict(embeddings))
@@ -112,6 +117,8 @@ class Network(nn.Module, ABC):
         self.mood_head = mood_head
         self.gates = gates
         self.pair = pair
+        self.hops = hops
+        self.ids = ModuleDict(dict(ids))
         self.groups = dict(groups) if layers else {}
         self.calibration: Tensor
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
@@ -149,9 +156,14 @@ class Network(nn.Module, ABC):
     def embed(self, graph: HeteroData, sizes: Mapping[str, int] | None = None) -> dict[str, Tensor]:
         """First vectors of the nodes, or of the first `sizes` of each type; node type -> [num_nodes, hidden]."""
         return {
-            kind: embedding(*(graph[kind][key][: None if sizes is None else sizes[kind]] for key in ("x", "x_cat")))
-            for kind, embedding in self.embeddings.items()
+            kind: self.first(kind, graph[kind], slice(None if sizes is None else sizes[kind]))
+            for kind in self.embeddings.keys()  # noqa: SIM118  a ModuleDict of this kind has no __iter__
         }
+
+    def first(self, kind: str, nodes: Mapping[str, Tensor] | NodeStorage, part: slice = slice(None)) -> Tensor:
+        """First vectors of some nodes of a type, from their `x`, `x_cat` and, for users and contents, `met`."""
+        vectors: Tensor = self.embeddings[kind](nodes["x"][part], nodes["x_cat"][part])
+        return vectors + self.ids[kind](nodes["met"][part]) if kind in self.ids else vectors
 
     def _encode_seeds(self, graph: HeteroData) -> dict[str, Tensor]:
         """`encode` of a sampled graph."""

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recsys.errors import UserError
+from recsys.graph.schema import GraphSchema
 from recsys.models.layers import BatchNorm
 
 
@@ -61,6 +63,54 @@ class UserEmbedding(nn.Module):
     def forward(self, x: Tensor, x_cat: Tensor) -> Tensor:
         """Numbers [n, numbers] and category indices [n, num vocabularies] -> [n, hidden]."""
         return F.dropout(self.norm(self.linear(x, x_cat)).relu(), self.dropout, self.training)
+
+
+class IdEmbedding(nn.Module):
+    """Linear(u + e_i) for the i-th node that was met (see `MetNodes`), to add to its first vector.
+
+    u is one vector for everything unknown, and e_i starts at 0 and is 0 for a node that was not met. In training e_i is
+    left out with the given probability, so that u, which stands alone for newcomers and for whatever had no event in
+    training, is as good as it can be, and the rest of the network learns not to lean on identities.
+
+    Args:
+        num_met: nodes with an event in training; later ones are unknown.
+        dim: width of u and e_i.
+        hidden: width of the result.
+        dropout: probability of leaving e_i out.
+    """
+
+    def __init__(self, num_met: int, *, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.unknown = nn.Parameter(torch.zeros(dim))
+        self.own = nn.Embedding(num_met + 1, dim, padding_idx=0)  # index 0 stays 0
+        nn.init.zeros_(self.own.weight)
+        self.projection = nn.Linear(dim, hidden, bias=False)
+
+    def forward(self, met: Tensor) -> Tensor:
+        """Numbers of nodes, 0 for unknown ones, int64 [n] -> [n, hidden]."""
+        is_known = met < self.own.num_embeddings
+        if self.training:
+            is_known = is_known & (torch.rand(len(met), device=met.device) >= self.dropout)
+        return self.projection(self.unknown + self.own(met * is_known))  # type: ignore[no-any-return]
+
+
+def id_embeddings(schema: GraphSchema, dim: int | None, *, hidden: int, dropout: float) -> dict[str, IdEmbedding]:
+    """The embeddings that `model.id_embedding` asks for, of users and contents; none for None.
+
+    Raises:
+        UserError: for a width or a probability that cannot be.
+    """
+    if dim is not None and (not isinstance(dim, int) or isinstance(dim, bool) or dim < 1):
+        raise UserError(f"model.id_embedding is {dim}: it must be a width of at least 1, or null for no embeddings.")
+    if not 0 <= dropout < 1:
+        raise UserError(f"model.id_dropout is {dropout}: it must be at least 0 and below 1.")
+    if dim is None:
+        return {}
+    return {
+        node_type: IdEmbedding(num_met, dim=dim, hidden=hidden, dropout=dropout)
+        for node_type, num_met in schema.num_met.items()
+    }
 
 
 def _category_embedding(size: int, width: int) -> nn.Embedding:

@@ -17,8 +17,8 @@ import numpy as np
 from recsys.errors import UserError
 
 FORMAT = "recsys-bundle"
-FORMAT_VERSION = 3  # raise it whenever a reader of the version before could not read, or would misread, a bundle
-OLDEST_VERSION = 3  # before it, graphs and networks had other parts, so that no score would be the same again
+FORMAT_VERSION = 4  # raise it whenever a reader of the version before could not read, or would misread, a bundle
+OLDEST_VERSION = 4  # before it, graphs and networks had other parts, so that no score would be the same again
 MANIFEST = "manifest.json"
 
 # Sizes far beyond any use, so that a hostile number can neither fill the memory nor take for ever.

@@ -1,6 +1,7 @@
 """Exports that several modules look at."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,15 @@ from tests.export.c_library import Library, project, whole
 from tests.factories import tiny_log
 from tests.serving.bundles import make_bundle
 
-EXPORTED = ("hetero_sage", "gat_sage", "gat_sage none")
+EXPORTED = ("hetero_sage", "gat_sage", "gat_sage none", "hetero_sage local_gnn", "gat_sage identities")
+
+
+def _settings(name: str) -> dict[str, Any]:
+    """Settings of a network by the word behind its name."""
+    _, _, choice = name.partition(" ")
+    if choice == "identities":
+        return {"id_embedding": 4}
+    return {"pair": choice} if choice else {}
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +28,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("bundles")
     log = tiny_log(seed=5, num_users=1_020, num_contents=300, num_events=6_000)
     for name in EXPORTED:
-        make_bundle(name.split()[0], folder / name, log, model={"pair": name.split()[1]} if " " in name else {})
+        make_bundle(name.split()[0], folder / name, log, model=_settings(name))
     make_bundle("popularity", folder / "popularity")
     return {name: folder / name for name in (*EXPORTED, "popularity")}
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recsys.export.device_model import DeviceModel, device_model, user_vectors
 from recsys.graph.settings import GraphSettings, SimilaritySettings
+from recsys.models.pair_signals import signals_of_block
 from recsys.models.ranking import top_k
 from recsys.serving.bundle import Bundle, load_bundle
 from recsys.serving.recommender import Recommender
@@ -81,7 +82,8 @@ def test_logits_are_those_of_the_scorer(model: DeviceModel) -> None:
         assert model.paths is None
         return
     assert model.paths is not None
-    signals = scorer.graph.pair_paths.of_block(users, contents, model.time)[..., pair.columns]
+    with torch.no_grad():
+        signals = signals_of_block(scorer.network, scorer.graph, users, contents, model.time)[..., pair.columns].numpy()
     assert ((model.paths[:200].toarray() != 0) <= (signals != 0).any(axis=2)).all()
     assert 0 < model.paths.nnz < np.prod(model.paths.shape)
 

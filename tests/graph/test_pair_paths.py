@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.data.event_log import EventLog
-from recsys.graph.pair_paths import HALF_LIFE, KEPT, MOST_VALUES, PairPaths, signal_names
+from recsys.graph.pair_paths import HALF_LIFE, KEPT, PairPaths, signal_names
 from recsys.graph.path_kernel import PATH_SIGNALS
 from recsys.graph.settings import GraphSettings
 from tests.factories import tiny_log
@@ -339,11 +338,3 @@ def test_an_event_just_before_the_time_is_felt() -> None:
     asked = np.array([0]), np.array([1])
     assert not paths.of_block(*asked, 30).any()
     np.testing.assert_allclose(paths.of_block(*asked, 31)[0, 0], 1, rtol=1e-6)
-
-
-@pytest.mark.parametrize("num_contents", [0, 1, 1000, 10**9])
-def test_blocks_of_users_fit_the_memory(num_contents: int) -> None:
-    paths = PairPaths(tiny_log(0), GraphSettings())
-    size = paths.block_size(num_contents)
-    assert size >= 1
-    assert size == 1 or size * num_contents * len(paths.names) <= MOST_VALUES

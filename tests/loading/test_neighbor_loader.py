@@ -25,7 +25,7 @@ from recsys.models.registry import NETWORKS
 from recsys.sources.base import Tables
 from tests.factories import tiny_log, tiny_tables, with_future_changed
 from tests.loading.helpers import bits, hand_log
-from tests.models.helpers import pick_running_statistics
+from tests.models.helpers import pick_running_statistics, pick_zeros
 
 NEGATIVES: dict[str, NegativeSampler] = {
     "uniform": Uniform(count=3),
@@ -125,8 +125,9 @@ def test_with_all_neighbours_the_output_is_that_of_the_snapshot_at_each_seeds_ti
     loader = make_loader(log, graph_settings=linked, fan_out=[-1, -1], refreshes=EVERY_TIME)
     graph = TemporalGraph(log, fit_encoders(log), linked)
     torch.manual_seed(0)
-    network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8).eval()
+    network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, id_embedding=4).eval()
     pick_running_statistics(network)
+    pick_zeros(network)
     compared = 0
     with torch.no_grad():
         for place in range(2):
@@ -149,7 +150,7 @@ def test_what_cannot_reach_the_seeds_is_left_out_and_changes_nothing(name: str) 
     graph = TemporalGraph(log, fit_encoders(log))
     torch.manual_seed(0)
     for layers in (0, 1, 2, 3):
-        network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, layers=layers).eval()
+        network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, layers=layers, id_embedding=4).eval()
         batch = make_loader(log, fan_out=[3, 2]).batch(0, 0)
         whole = batch.graph.clone()
         for kind in whole.node_types:

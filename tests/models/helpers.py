@@ -21,14 +21,18 @@ from recsys.loading.negatives import Uniform
 from recsys.loading.snapshot_loader import SnapshotLoader
 from recsys.models.network import Network
 from recsys.models.pair_readout import PAIRS
+from recsys.models.pair_signals import signals_of_pairs
 from recsys.models.registry import NETWORKS
 from tests.factories import tiny_log
 
 # Every choice of what a logit has besides the head.
 PARTS = pytest.mark.parametrize(
     "parts",
-    [{"popularity_gates": gates, "pair": pair} for gates, pair in product((True, False), PAIRS)],
-    ids=lambda parts: f"gates={parts['popularity_gates']}-pair={parts['pair']}",
+    [
+        *({"popularity_gates": gates, "pair": pair} for gates, pair in product((True, False), PAIRS)),
+        {"popularity_gates": False, "pair": "none", "id_embedding": 4},
+    ],
+    ids=lambda parts: "-".join(f"{name}={value}" for name, value in parts.items()),
 )
 
 
@@ -107,11 +111,17 @@ def pick_zeros(network: torch.nn.Module) -> None:
             parameter.data = torch.randn(parameter.shape, generator=generator)
 
 
-def signals(user: Tensor, content: Tensor, graph: TemporalGraph | None = None, t: int | None = None) -> Tensor:
-    """What paths say about users [B] and contents [B, N] of a graph, the small one by default, at validation."""
+def signals(
+    network: Network, user: Tensor, content: Tensor, graph: TemporalGraph | None = None, t: int | None = None
+) -> Tensor:
+    """What a network wants to know of users [B] and contents [B, N] of a graph, the small one by default.
+
+    At validation by default. Nothing, [B, N, 0], for a network without paths.
+    """
     graph = graph or small_graph()
     times = np.full(len(user), graph.log.boundaries.t_val if t is None else t)
-    return torch.from_numpy(graph.pair_paths.of_pairs(user.numpy(), content.numpy(), times))
+    said = signals_of_pairs(network, graph, user.numpy(), content.numpy(), times)
+    return torch.empty(*content.shape, 0) if said is None else said
 
 
 def same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:

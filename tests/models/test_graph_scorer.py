@@ -42,7 +42,7 @@ def test_scores_are_the_networks_logits(name: str, parts: dict[str, Any]) -> Non
 
     network = scorer.network.eval()
     vectors = network.encode(small_graph().snapshot(T))
-    said = signals(torch.from_numpy(users), torch.from_numpy(np.tile(contents, (3, 1))))
+    said = signals(scorer.network, torch.from_numpy(users), torch.from_numpy(np.tile(contents, (3, 1))))
     expected = network.pair_logits(vectors[USER][users][:, None], vectors[CONTENT][contents], said)
     torch.testing.assert_close(scores, 2 * expected.detach() - 0.5, atol=1e-5, rtol=1e-5)
     assert scores.dtype == torch.float32
@@ -91,18 +91,8 @@ def test_nobodys_score_depends_on_who_else_is_asked_for(
         alone = scorer.score(np.full(known, user), contents, T)
         assert all(same_bits(row, together[user]) for row in alone)
     assert same_bits(scorer.score(users[::-1].copy(), contents, T).flip(0), together)
-    monkeypatch.setattr(type(small_graph().pair_paths), "block_size", lambda *_: 2)
+    monkeypatch.setattr("recsys.models.graph_scorer.block_size", lambda *_: 2)
     assert same_bits(scorer.score(users, contents, T), together)
-
-
-def test_training_asks_only_for_the_signals_that_the_network_wants() -> None:
-    asked = np.array([3, 0]), np.array([[1, 2], [5, 1]]), np.array([T, T - 1])
-    assert make_scorer(pair="none").signals(*asked) is None
-    said = make_scorer().signals(*asked)
-    assert said is not None
-    for row, t in enumerate(asked[2]):
-        expected = signals(torch.from_numpy(asked[0]), torch.from_numpy(asked[1]), t=int(t))
-        assert same_bits(said[row], expected[row])
 
 
 def test_encodes_once_a_time_until_reset() -> None:

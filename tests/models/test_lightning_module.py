@@ -70,7 +70,7 @@ def pair_logits(network: Network, batch: LinkBatch) -> torch.Tensor:
     vectors = network.encode(batch.graph)
     user, content = vectors[USER][batch.user], vectors[CONTENT][batch.content]
     (t,) = batch.time.unique().tolist()
-    said = signals(batch.graph[USER].n_id[batch.user], batch.content, t=t)
+    said = signals(network, batch.graph[USER].n_id[batch.user], batch.content, t=t)
     assert said.any()
     return network.pair_logits(user[:, None], content, said)
 
@@ -364,14 +364,15 @@ def make_neighbor_loader(**given: Any) -> NeighborLoader:
     return NeighborLoader(**given, fan_out=[3, 2], batch_size=16, refreshes=2)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=8)
 @given(
     seed=st.integers(0, 1000),
     name=st.sampled_from(sorted(NETWORKS)),
+    pair=st.sampled_from(["propagate", "local_gnn"]),
     make_loader=st.sampled_from([SnapshotLoader, make_neighbor_loader]),
 )
 def test_no_bit_of_a_gradient_depends_on_what_happens_from_validation_on(
-    seed: int, name: str, make_loader: Callable[..., Any]
+    seed: int, name: str, pair: str, make_loader: Callable[..., Any]
 ) -> None:
     """Messages, features, popularity gates, paths, negatives and labels, whichever loader gives the batch."""
     tables = tiny_tables(seed % 5, num_users=10, num_contents=14, num_events=90)
@@ -382,7 +383,7 @@ def test_no_bit_of_a_gradient_depends_on_what_happens_from_validation_on(
     for each in (tables, changed):
         log = prepare(each, cuts).log
         graph = graph_of(log)
-        network = make_network(name, graph)
+        network = make_network(name, graph, pair=pair, id_embedding=4)
         assert network.gates is not None
         assert network.pair is not None
         pick_zeros(network)

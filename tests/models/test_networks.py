@@ -266,7 +266,7 @@ def test_a_logit_is_that_of_the_head_plus_gated_popularity_plus_paths(
             torch.testing.assert_close(found, expected, **close)
         said = None
         if network.pair is not None:
-            said = signals(torch.arange(len(user)), rows)
+            said = signals(network, torch.arange(len(user)), rows)
             paths = torch.stack([network.path_logits(*each) for each in zip(user, said, strict=True)])
             assert paths.std() > 0.1
             expected = expected + paths
@@ -303,7 +303,7 @@ def test_link_logits_equal_pair_logits(name: str, parts: dict[str, Any]) -> None
     pick_zeros(network)
     vectors = network.encode(snapshot())
     user, content = torch.tensor([3, 0, 3]), torch.tensor([[1, 2], [5, 1], [0, 0]])
-    said = signals(user, content)
+    said = signals(network, user, content)
     pairs = network.pair_logits(vectors[USER][user][:, None], vectors[CONTENT][content], said)
     torch.testing.assert_close(network.link_logits(vectors, user, content, said), pairs)
     moods = network.mood_logits(user[:, None] % 2, vectors[CONTENT][content])
@@ -341,14 +341,14 @@ def test_built_again_from_settings_and_weights(name: str) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("edge_weights", ["none", "learned"])
-def test_every_weight_learns(name: str, edge_weights: str) -> None:
+@pytest.mark.parametrize(("edge_weights", "pair"), [("none", "propagate"), ("learned", "local_gnn")])
+def test_every_weight_learns(name: str, edge_weights: str, pair: str) -> None:
     """Each parameter gets a gradient from the pairs or the moods, so no part is left out of the network."""
-    network = make_network(name, edge_weights=edge_weights)
+    network = make_network(name, edge_weights=edge_weights, pair=pair, id_embedding=4)
     pick_zeros(network)
     vectors = network.encode(snapshot())
     users, contents = torch.arange(len(vectors[USER])), torch.arange(len(vectors[CONTENT]))
-    said = signals(users, contents.expand(len(users), -1))
+    said = signals(network, users, contents.expand(len(users), -1))
     loss = network.pair_logits(vectors[USER][:, None], vectors[CONTENT], said).square().sum()
     moods = torch.arange(small_graph().schema.num_moods)
     (loss + network.mood_logits(moods[:, None], vectors[CONTENT]).square().sum()).backward()
@@ -381,7 +381,7 @@ def test_graphs_with_a_part_switched_off(name: str, switch: str) -> None:
         assert vectors.keys() == graph.schema.numbers.keys()
         assert all(of_type.isfinite().all() for of_type in vectors.values())
         pairs = torch.tensor([0, 1]), torch.tensor([[0], [1]])
-        assert network.link_logits(vectors, *pairs, signals(*pairs, graph)).isfinite().all()
+        assert network.link_logits(vectors, *pairs, signals(network, *pairs, graph)).isfinite().all()
         moods = torch.arange(graph.schema.num_moods)
         assert network.mood_logits(moods, vectors[CONTENT][moods]).isfinite().all()
 
@@ -417,6 +417,7 @@ def test_data_without_moods_creators_and_features(name: str) -> None:
         num_moods=0,
         popularity=(),
         pair_signals=("all_paths",),
+        num_met={USER: 2, CONTENT: 2},
     )
     graph = HeteroData()
     for node_type, count in ((USER, 3), (CONTENT, 4)):
@@ -462,7 +463,9 @@ def test_event_types_may_have_any_name() -> None:
         ({"dropout": 1.0}, r"model\.dropout"),
         ({"edge_attributes": ["speed"]}, "speed"),
         ({"edge_weights": "speed"}, "speed"),
-        ({"pair": "walk"}, r"model\.pair is 'walk': choose among none, co_engagement, propagate"),
+        ({"id_embedding": 0}, r"model\.id_embedding is 0: it must be a width"),
+        ({"id_embedding": 4, "id_dropout": 1.0}, r"model\.id_dropout is 1\.0"),
+        ({"pair": "walk"}, r"model\.pair is 'walk': choose among none, co_engagement, propagate, local_gnn"),
     ],
 )
 def test_impossible_settings_are_errors(settings: dict[str, Any], message: str) -> None:

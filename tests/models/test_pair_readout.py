@@ -19,8 +19,9 @@ def readout_of(num_signals: int = 2, num_numbers: int = 1) -> PairReadout:
         num_moods=0,
         popularity=(),
         pair_signals=("all_paths", "next", "creator")[:num_signals],
+        num_met={},
     )
-    return PairReadout(schema, hidden=8, dropout=0.0).eval()
+    return PairReadout(schema, schema.pair_signals, hidden=8, dropout=0.0).eval()
 
 
 def test_at_first_a_logit_is_the_gated_sum_of_signals_and_their_logarithms() -> None:

@@ -21,6 +21,7 @@ def schema_of(
         num_moods=num_moods,
         popularity=popularity,
         pair_signals=("all_paths",),
+        num_met={},
     )
 
 

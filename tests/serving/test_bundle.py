@@ -204,10 +204,15 @@ def test_graphs_with_a_part_switched_off_come_back_as_they_were(kind: str, switc
 
 @pytest.mark.parametrize("version", range(1, OLDEST_VERSION))
 def test_a_bundle_of_an_older_format_is_refused_with_what_to_do(copied: Path, version: int) -> None:
-    """As a recsys of that version wrote it: it knew neither popularity gates nor paths."""
+    """As a recsys of that version wrote it: none knew vectors of identities, the first two no gates and paths."""
 
     def as_written_then(manifest: dict[str, Any]) -> None:
         manifest["format_version"] = version
+        del manifest["schema"]["num_met"]
+        for name in ("id_embedding", "id_dropout"):
+            del manifest["settings"][name]
+        if version == 3:
+            return
         for name in ("popularity", "pair_signals"):
             del manifest["schema"][name]
         for name in ("popularity_gates", "pair"):
@@ -226,6 +231,8 @@ PARTS = {
     "neither": {"popularity_gates": False, "pair": "none"},
     "gates": {"popularity_gates": True, "pair": "none"},
     "paths": {"popularity_gates": False, "pair": "propagate"},
+    "identities": {"popularity_gates": False, "pair": "none", "id_embedding": 4, "id_dropout": 0.25},
+    "learned hops": {"popularity_gates": False, "pair": "local_gnn"},
 }
 
 

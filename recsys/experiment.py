@@ -200,8 +200,6 @@ class Experiment:
         Raises:
             UserError: if the tables cannot be used, or have no room for so many origins.
         """
-        if self.origins < 1:
-            raise UserError(f"evaluation.origins is {self.origins}: it must be at least 1.")
         if self.origins > 1 and self.settings.boundaries is not None:
             raise UserError("evaluation.origins above 1 has boundaries by shares: leave out data.boundaries.")
         ends = origin_ends(self.origins, self.settings.train_share, self.settings.validation_share)

@@ -19,6 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from recsys.errors import UserError
 from recsys.memory import keep_freed_memory
+from recsys.options import check_options
 from recsys.tuning.workers import end_with_parent
 
 
@@ -47,6 +48,7 @@ def experiment(config: DictConfig) -> Any:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    check_options(plain)
     return Experiment(**instantiate(experiment_options(plain), _convert_="object"), config=plain)
 
 

@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,9 +30,9 @@ from recsys.data.interaction_index import InteractionIndex
 from recsys.data.preparation import LogSettings, Prepared, prepare
 from recsys.data.ranking_task import RankingTask
 from recsys.errors import UserError
-from recsys.evaluation.oracle import OracleScorer
 from recsys.evaluation.pooling import over_origins, pooled
 from recsys.evaluation.protocol import Evaluation, Metrics, evaluate
+from recsys.evaluation.references import References, judge_references
 from recsys.evaluation.report import ReportInputs, write_report
 from recsys.evaluation.run_folder import (
     learning_curves,
@@ -51,7 +51,6 @@ from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.datamodule import GraphDataModule, TrainLoader
 from recsys.loading.negatives import NegativeSampler
 from recsys.models.baselines.peer import Peer
-from recsys.models.baselines.popularity import Popularity
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.lightning_module import LinkPredictionModule
 from recsys.models.objectives import Objective
@@ -64,8 +63,6 @@ if TYPE_CHECKING:
     from wandb import Run
 
 logger = logging.getLogger(__name__)
-
-RECENT_WINDOW = 0.05  # share of the events behind "recent popularity", a reference in every report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +108,14 @@ class Judged:
         log: its events.
         fitted: the model that was judged last.
         validation, test: how it was judged; test is None for a run that ends after validation.
-        references: name of another scorer -> how that was judged on validation and test.
+        references: how other scorers were judged; None for a run that ends after validation.
     """
 
     log: EventLog
     fitted: Fitted
     validation: Evaluation
     test: Evaluation | None = None
-    references: Mapping[str, tuple[Evaluation, Evaluation]] = field(default_factory=dict)
+    references: References | None = None
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -133,10 +130,9 @@ class Judged:
         found["threshold"] = self.validation.threshold
         if self.fitted.refit_epochs is not None:
             found["refit"] = {"epochs": self.fitted.refit_epochs}
-        if self.references:
-            found["references"] = {
-                name: {of.split: of.metrics for of in of_splits} for name, of_splits in self.references.items()
-            }
+        if self.references is not None:
+            found["references"] = dict(self.references.metrics)
+            found["references_left_out"] = dict(self.references.left_out)
         return found
 
 
@@ -204,8 +200,6 @@ class Experiment:
         Raises:
             UserError: if the tables cannot be used, or have no room for so many origins.
         """
-        if self.origins < 1:
-            raise UserError(f"evaluation.origins is {self.origins}: it must be at least 1.")
         if self.origins > 1 and self.settings.boundaries is not None:
             raise UserError("evaluation.origins above 1 has boundaries by shares: leave out data.boundaries.")
         ends = origin_ends(self.origins, self.settings.train_share, self.settings.validation_share)
@@ -247,7 +241,7 @@ class Experiment:
             outcome = Outcome(run_dir=run_dir, monitored=self._monitored(validation), validation=validation, cost=cost)
             metrics = self._write_metrics(origins, clock)
             self._log_final(tracked, origins, cost)
-            if last.test is None:
+            if last.test is None or last.references is None:
                 return outcome
 
             write_recommendations(run_dir, last.log, last.test.recommendations)
@@ -266,13 +260,13 @@ class Experiment:
                 started=started,
                 seconds=clock.seconds,
                 config=yaml.safe_dump(dict(self.config), sort_keys=False),
-                references={name: test for name, (_, test) in last.references.items()},
+                references=last.references,
                 history=learning_curves(run_dir),
                 refit_epochs=last.fitted.refit_epochs,
             )
             write_report(run_dir / "report.html", inputs)
             references = {name: of_splits["test"] for name, of_splits in metrics["references"].items()}
-            print_summary(self._model_name, metrics["test"], references)
+            print_summary(self._model_name, metrics["test"], references, metrics["references_left_out"])
             print(f"Run folder: {run_dir}", flush=True)
             return outcome
 
@@ -310,7 +304,7 @@ class Experiment:
             fitted = self._refit(log, choice, index, tasks, folder, calibration=calibration)
             clock.lap("refit")
         test = evaluate(fitted.scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
-        references = {name: self._evaluate(peer, log, index, tasks) for name, peer in reference_scorers(log).items()}
+        references = judge_references(log, index, tasks, seed=self.seed, block=self.block)
         clock.lap("test")
         return Judged(log=log, fitted=fitted, validation=validation, test=test, references=references)
 
@@ -402,13 +396,6 @@ class Experiment:
         )
         return module, data
 
-    def _evaluate(
-        self, scorer: Scorer, log: EventLog, index: InteractionIndex, tasks: Mapping[Split, RankingTask]
-    ) -> tuple[Evaluation, Evaluation]:
-        """Validation, which chooses the threshold, then test."""
-        validation = evaluate(scorer, log, index, tasks["validation"], block=self.block)
-        return validation, evaluate(scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
-
     def _write_metrics(self, origins: Sequence[Judged], clock: "Clock") -> dict[str, Any]:
         """Write `metrics.json` and give its content; see `recsys.evaluation.run_folder.write_metrics`."""
         content = {**over_origins([one.metrics() for one in origins]), "seed": self.seed}
@@ -499,17 +486,6 @@ def leave_the_rest_to_the_first() -> None:
     torch.distributed.destroy_process_group()
     if not is_first:
         sys.exit(0)
-
-
-def reference_scorers(log: EventLog) -> dict[str, Scorer]:
-    """What every report shows beside the model: popularity, and on generated data the best possible."""
-    references: dict[str, Scorer] = {
-        "popularity": Popularity(log),
-        "recent popularity": Popularity(log, window=RECENT_WINDOW),
-    }
-    if log.oracle is not None:
-        references["oracle"] = OracleScorer(log)
-    return references
 
 
 def write_cleaning(run_dir: Path, prepared: Prepared) -> None:

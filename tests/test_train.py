@@ -238,6 +238,8 @@ BAD_OPTIONS = {
     "heads do not divide": (("model.hidden=9", "model.heads=2"), "heads"),
     "no checkpoint": (("ckpt=/no/last.ckpt",), "/no/last.ckpt"),
     "impossible size": (("data.num_users=-1",), "num_users"),
+    "no number": (("mood_weight=abc",), "mood_weight is abc: it must be a number"),
+    "no whole number": (("evaluation.block=abc",), "evaluation.block is abc: it must be a whole number"),
     "unknown monitor": (("monitor=val/ndgc@10",), "val/ndgc@10"),
 }
 

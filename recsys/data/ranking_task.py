@@ -119,9 +119,13 @@ class RankingTask:
         """The task of at most `max_users` users, drawn at random; their pairs and negatives stay the same."""
         if max_users >= len(self.user):
             return self
-        chosen = np.sort(np.random.default_rng(seed).choice(len(self.user), max_users, replace=False))
+        chosen = np.random.default_rng(seed).choice(len(self.user), max_users, replace=False)
+        return self.of_users(np.sort(chosen))
+
+    def of_users(self, chosen: np.ndarray) -> Self:
+        """The task of some users, by their places in `user`, ascending, int64; their pairs and negatives stay."""
         row = np.full(len(self.user), -1, dtype=np.int64)
-        row[chosen] = np.arange(max_users)
+        row[chosen] = np.arange(len(chosen))
         kept = row[self.positive[0]] >= 0
         return replace(
             self,

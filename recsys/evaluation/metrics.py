@@ -116,6 +116,32 @@ def diversity(content: np.ndarray, attributes: csr_array) -> float | None:
     return float(1 - (similarity[some] / pairs[some]).mean()) if some.any() else None
 
 
+def discovery(
+    content: np.ndarray, relevant: np.ndarray, explored: csr_array, categories: csr_array
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many hits each user's list has, and how many of them lie outside the categories of the user's history.
+
+    A hit is outside if none of its categories is among those of the history. Hits without a category, and those of a
+    user whose history has none (such as a cold user, to whom everything is new), are neither inside nor outside: they
+    do not count.
+
+    Args:
+        content: ranked lists, -1 for an empty place, int64, [U, k].
+        relevant: whether the content at each place is relevant, bool, [U, k].
+        explored: above 0 where a user's history has a category, [U, A].
+        categories: above 0 where a content has a category, [C, A].
+
+    Returns:
+        The counted hits and those outside, int64 [U] each.
+    """
+    row, place = np.nonzero(relevant)
+    of_hit, of_history = categories[content[row, place]], explored[row]
+    counted = (np.diff(of_hit.indptr) > 0) & (np.diff(of_history.indptr) > 0)
+    outside = counted & (np.asarray(of_hit.multiply(of_history).sum(axis=1)).ravel() == 0)
+    num_users = len(content)
+    return np.bincount(row[counted], minlength=num_users), np.bincount(row[outside], minlength=num_users)
+
+
 def linking_metrics(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
     """How well scores tell positive pairs from negative ones: `auroc`, `average_precision` (report, section VII.C).
 

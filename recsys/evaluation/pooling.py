@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from recsys.evaluation.protocol import Metrics
+from recsys.evaluation.protocol import SHOWN, Metrics
 
-COUNTS = ("users", "positives", "users_without_mood", "users_without_rest")
+COUNTS = ("users", "positives", "users_without_mood", "users_without_rest", f"discovery_users@{SHOWN}")
+WEIGHTS = {f"discovery@{SHOWN}": f"discovery_users@{SHOWN}"}  # metric -> the count behind its mean, if not `users`
 
 
 def over_origins(of_origins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -15,7 +16,7 @@ def over_origins(of_origins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Args:
         of_origins: for each origin `threshold`, `validation`, and of a run that tests `test`, `references` (name ->
-            split -> metrics), `refit`.
+            split -> metrics), `references_left_out` (name -> why), `refit`.
 
     Returns:
         A single origin's content as it is. For several, the same keys with pooled metrics, the threshold and the refit
@@ -26,13 +27,11 @@ def over_origins(of_origins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if len(of_origins) == 1:
         return dict(last)
     splits = [split for split in ("validation", "test") if split in last]
+    found = {**last, **{split: pooled([one[split] for one in of_origins]) for split in splits}}
+    if "references" in last:
+        found |= _references(of_origins, splits)
     return {
-        **last,
-        **{split: pooled([one[split] for one in of_origins]) for split in splits},
-        "references": {
-            name: {split: pooled([one["references"][name][split] for one in of_origins]) for split in splits}
-            for name in last["references"]
-        },
+        **found,
         "mean": {split: mean_over_origins([one[split] for one in of_origins]) for split in splits},
         "origins": list(of_origins),
     }
@@ -41,9 +40,10 @@ def over_origins(of_origins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def pooled(of_origins: Sequence[Metrics]) -> Metrics:
     """Metrics over all users of all origins.
 
-    Counts add up. Every other metric is the mean weighted by the slice's users in each origin; for ranking metrics, the
-    means over users that they are, this is the mean over users x origins. A slice or metric that not every origin has
-    is pooled over those that have it. A single origin's metrics stay as they are, bit for bit.
+    Counts add up. Every other metric is the mean weighted by the slice's users in each origin, or those of them that it
+    is a mean over; for ranking metrics, the means over users that they are, this is the mean over users x origins. A
+    slice or metric that not every origin has is pooled over those that have it. A single origin's metrics stay as they
+    are, bit for bit.
 
     Args:
         of_origins: slice -> metric -> value, of each origin.
@@ -55,9 +55,26 @@ def pooled(of_origins: Sequence[Metrics]) -> Metrics:
         found[slice_] = {}
         for metric in dict.fromkeys(name for values in having for name in values):
             values = [of_one[metric] for of_one in having if metric in of_one]
-            weights = [of_one["users"] for of_one in having if metric in of_one]
+            weights = [of_one[WEIGHTS.get(metric, "users")] for of_one in having if metric in of_one]
             found[slice_][metric] = sum(values) if metric in COUNTS else float(np.average(values, weights=weights))
     return found
+
+
+def _references(of_origins: Sequence[Mapping[str, Any]], splits: Sequence[str]) -> dict[str, Any]:
+    """The references, each over the origins that have it; left out are those that no origin has."""
+    having = {
+        name: [one["references"][name] for one in of_origins if name in one["references"]]
+        for name in dict.fromkeys(name for one in of_origins for name in one["references"])
+    }
+    return {
+        "references": {
+            name: {split: pooled([metrics[split] for metrics in of_name]) for split in splits}
+            for name, of_name in having.items()
+        },
+        "references_left_out": {
+            name: why for name, why in of_origins[-1]["references_left_out"].items() if name not in having
+        },
+    }
 
 
 def mean_over_origins(of_origins: Sequence[Metrics]) -> Metrics:

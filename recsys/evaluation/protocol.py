@@ -7,6 +7,7 @@ The formulas are in `recsys.evaluation.metrics`, the slices in `recsys.evaluatio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -18,14 +19,23 @@ from recsys.data.interaction_index import InteractionIndex
 from recsys.data.ranking_task import RankingTask
 from recsys.evaluation import metrics
 from recsys.evaluation.ranking import RankedLists, rank_task
-from recsys.evaluation.slices import MoodUsers, audience_of, cold_users, content_attributes, mood_users
+from recsys.evaluation.slices import (
+    MoodUsers,
+    audience_of,
+    cold_users,
+    content_attributes,
+    content_categories,
+    mood_users,
+)
 from recsys.models.scorer import MoodScorer, Scorer
 
 logger = logging.getLogger(__name__)
 
 Metrics = dict[str, dict[str, float]]  # slice -> metric -> value
 
-SHOWN = 10  # length of the lists whose coverage, novelty, diversity and Gini are measured
+COLD_CONTENTS = "cold_contents"
+KS = (5, 10, 20, 50)
+SHOWN = 10  # length of the lists whose coverage, novelty, diversity, Gini and discovery are measured
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,43 @@ class Evaluation:
     per_user: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known at the query time of the contents that exist then, and of the users of a task.
+
+    Attributes:
+        cold: whether a content has no event, bool, [C].
+        surprise: see `metrics.surprise`, float64, [C].
+        attributes: see `content_attributes`.
+        categories: see `content_categories`.
+        explored: above 0 where a user's history has a category, [len(task.user), categories]; None without categories.
+    """
+
+    cold: np.ndarray
+    surprise: np.ndarray
+    attributes: csr_array | None
+    categories: csr_array | None
+    explored: csr_array | None
+
+    @classmethod
+    def before(cls, log: EventLog, index: InteractionIndex, task: RankingTask) -> Self:
+        """What is known before the task's time."""
+        audience = audience_of(log, task.time)
+        categories = content_categories(log, task.time)
+        explored = None
+        if categories is not None:
+            row, content = index.history(task.user, task.time)
+            shape = (len(task.user), task.num_contents)
+            explored = csr_array((np.ones(len(row)), (row, content)), shape=shape) @ categories
+        return cls(
+            cold=audience == 0,
+            surprise=metrics.surprise(audience, log.users.count_before(task.time)),
+            attributes=content_attributes(log, task.time),
+            categories=categories,
+            explored=explored,
+        )
+
+
 def evaluate(
     scorer: Scorer,
     log: EventLog,
@@ -59,7 +106,7 @@ def evaluate(
     task: RankingTask,
     *,
     threshold: float | None = None,
-    ks: Sequence[int] = (5, 10, 20, 50),
+    ks: Sequence[int] = KS,
     top: int = 100,
     block: int = 512,
 ) -> Evaluation:
@@ -79,7 +126,11 @@ def evaluate(
       metrics only. `users_without_mood` and `users_without_rest` count the cold users left out of both.
 
     Every slice has `users` and `positives`, and coverage, novelty, diversity (where contents have attributes) and
-    Gini of the lists of 10.
+    Gini of the lists of 10; where contents have categories and a user of the slice has a history of them, also
+
+    - `discovery@10`: the share of a user's hits that lie outside the categories of its history (`metrics.discovery`),
+      mean over the `discovery_users@10` users that have a hit that counts; absent if there is none;
+    - `discovery_hits@10`: the number of such hits, mean over all users of the slice, 0 for one without any.
 
     Args:
         scorer: the model.
@@ -98,11 +149,11 @@ def evaluate(
     if threshold is None and task.split != "validation":
         raise ValueError(f"evaluating {task.split} needs the threshold that the validation split has chosen")
 
-    audience = audience_of(log, task.time)
-    cold_user, cold_content = cold_users(log, task.user, task.time), audience == 0
+    known = _Known.before(log, index, task)
+    cold_user = cold_users(log, task.user, task.time)
     moods = mood_users(log, task, cold_user) if len(log.moods) else None
     lists, pair_scores = rank_task(
-        scorer, index, task, cold_content=cold_content, moods=moods, k=max(*ks, top, SHOWN), block=block
+        scorer, index, task, cold_content=known.cold, moods=moods, k=max(*ks, top, SHOWN), block=block
     )
     everyone = lists["all"]
     lists |= {"warm_users": everyone.of(~cold_user), "cold_users": everyone.of(cold_user)}
@@ -112,16 +163,14 @@ def evaluate(
     if threshold is None:
         threshold = metrics.best_f1_threshold(pairs["positive"].to_numpy(), judged)
 
-    surprise = metrics.surprise(audience, log.users.count_before(task.time))
-    attributes = content_attributes(log, task.time)
-    candidates = {"warm_contents": ~cold_content, "cold_contents": cold_content}
+    candidates = {"warm_contents": ~known.cold, COLD_CONTENTS: known.cold}
     linked = {"all": np.ones_like(cold_user), "warm_users": ~cold_user, "cold_users": cold_user}
     by_slice: Metrics = {}
     for name in (*linked, *candidates, "cold_users_mood", "cold_users_regular"):
         if name not in lists or not len(lists[name].row):
             continue
-        candidate = candidates.get(name, np.ones_like(cold_content))
-        by_slice[name] = _list_metrics(lists[name], ks, candidate, surprise, attributes)
+        candidate = candidates.get(name, np.ones_like(known.cold))
+        by_slice[name] = _list_metrics(lists[name], ks, candidate, known)
         if name in linked:
             of_slice = pairs["user"].isin(task.user[linked[name]])
             by_slice[name] |= _pair_metrics(
@@ -143,23 +192,75 @@ def evaluate(
     )
 
 
-def _list_metrics(
-    lists: RankedLists, ks: Sequence[int], candidate: np.ndarray, surprise: np.ndarray, attributes: csr_array | None
-) -> dict[str, float]:
+def evaluate_cold_contents(
+    scorer: Scorer,
+    log: EventLog,
+    index: InteractionIndex,
+    task: RankingTask,
+    *,
+    ks: Sequence[int] = KS,
+    block: int = 512,
+) -> dict[str, float] | None:
+    """Slice `cold_contents` of `evaluate` alone, for which only the users with a positive there are scored.
+
+    Args:
+        scorer: the model.
+        log: the whole log.
+        index: the log's index.
+        task: who is to be scored for what, and when.
+        ks: list lengths of the ranking metrics.
+        block: users scored at a time.
+
+    Returns:
+        metric -> value; None if no user has a positive that is cold.
+
+    Raises:
+        UserError: if a score is NaN or infinite.
+    """
+    is_cold = audience_of(log, task.time)[task.positive[1]] == 0
+    task = task.of_users(np.unique(task.positive[0, is_cold]))
+    if not len(task.user):
+        return None
+    known = _Known.before(log, index, task)
+    lists, _ = rank_task(scorer, index, task, cold_content=known.cold, moods=None, k=max(*ks, SHOWN), block=block)
+    return _list_metrics(lists[COLD_CONTENTS], ks, known.cold, known)
+
+
+def _list_metrics(lists: RankedLists, ks: Sequence[int], candidate: np.ndarray, known: _Known) -> dict[str, float]:
     """Counts, mean ranking metrics, and what the lists of a slice have in common."""
     quality = metrics.ranking_metrics(lists.relevant, lists.num_relevant, ks)
     values: dict[str, float] = {"users": len(lists.row), "positives": int(lists.num_relevant.sum())}
     values |= {name: float(of_users.mean()) for name, of_users in quality.items()}
+    values |= _discovery(lists, known)
     shown = lists.content[:, :SHOWN]
     shown = shown[(shown >= 0).any(axis=1)]  # a user who has met everything gets no list
     if not len(shown):
         return values
     values[f"coverage@{SHOWN}"] = metrics.coverage(shown, candidate)
-    values[f"novelty@{SHOWN}"] = metrics.novelty(shown, surprise)
+    values[f"novelty@{SHOWN}"] = metrics.novelty(shown, known.surprise)
     values[f"gini@{SHOWN}"] = metrics.gini(shown, candidate)
-    diversity = metrics.diversity(shown, attributes) if attributes is not None else None
+    diversity = None if known.attributes is None else metrics.diversity(shown, known.attributes)
     if diversity is not None:
         values[f"diversity@{SHOWN}"] = diversity
+    return values
+
+
+def _discovery(lists: RankedLists, known: _Known) -> dict[str, float]:
+    """The hits outside the categories of the users' histories; nothing where no user has a history of categories."""
+    if known.categories is None or known.explored is None:
+        return {}
+    explored = known.explored[lists.row]
+    if not explored.nnz:
+        return {}
+    content, relevant = lists.content[:, :SHOWN], lists.relevant[:, :SHOWN]
+    hits, outside = metrics.discovery(content, relevant, explored, known.categories)
+    some = hits > 0
+    values: dict[str, float] = {
+        f"discovery_hits@{SHOWN}": float(outside.mean()),
+        f"discovery_users@{SHOWN}": int(some.sum()),
+    }
+    if some.any():
+        values[f"discovery@{SHOWN}"] = float((outside[some] / hits[some]).mean())
     return values
 
 

@@ -1,7 +1,7 @@
 """Writes `report.html`, one self-contained page on a run; its plots are `recsys.evaluation.plots`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,17 @@ from recsys.data.event_log import EventLog
 from recsys.evaluation import plots
 from recsys.evaluation.examples import example_users, minute
 from recsys.evaluation.page import write_page
-from recsys.evaluation.protocol import SHOWN, Evaluation
+from recsys.evaluation.protocol import COLD_CONTENTS, SHOWN, Evaluation
+from recsys.evaluation.references import COLD_RIVALS, ORACLE, References
 from recsys.sources.base import LEAK
 
 COLLAPSED = 0.05  # a smaller spread of the probabilities says nothing about who likes what
+COLD_SHOWN = ("users", "positives", "ndcg@10", "recall@20", "mrr@10", "hit_rate@10")  # of cold contents
+SPREAD = ("coverage", "novelty", "diversity", "gini")
+DISCOVERY = ("discovery", "discovery_hits", "discovery_users")
 HEADLINES = (
     *("ndcg@10", "recall@10", "recall@20", "precision@10", "map@10", "mrr@10", "hit_rate@10"),
-    *(f"{name}@{SHOWN}" for name in ("coverage", "novelty", "diversity", "gini")),
+    *(f"{name}@{SHOWN}" for name in (*SPREAD, *DISCOVERY)),
     *("auroc", "average_precision", "f1", "loss", "mae", "rmse", "score_spread", "score_std"),
 )
 
@@ -40,7 +44,7 @@ class ReportInputs:
         started: when the run began.
         seconds: stage -> its duration, s.
         config: the whole configuration as text.
-        references: name -> what another scorer (popularity, oracle, ...) reaches on test.
+        references: what other scorers (popularity, oracle, ...) reach.
         history: Lightning's `metrics.csv`, for a model that was trained by epochs.
         refit_epochs: for how many epochs the tested model was trained on everything before test; None if it was not.
     """
@@ -55,7 +59,7 @@ class ReportInputs:
     started: datetime
     seconds: Mapping[str, float]
     config: str
-    references: Mapping[str, Evaluation] = field(default_factory=dict)
+    references: References
     history: pd.DataFrame | None = None
     refit_epochs: int | None = None
 
@@ -71,6 +75,9 @@ def write_report(path: Path, inputs: ReportInputs) -> Path:
         span=(minute(inputs.log.time[0]), minute(inputs.log.time[-1])),
         sizes=_sizes(inputs.log),
         warnings=_warnings(inputs),
+        references=list(_references(inputs)),
+        cold_columns=COLD_SHOWN,
+        cold_rows=_cold_rows(inputs),
         figures=_figures(inputs.test),
         headline_rows=_metric_rows(inputs, HEADLINES),
         all_rows=_metric_rows(inputs, tuple(inputs.test.metrics["all"])),
@@ -102,14 +109,17 @@ def _warnings(inputs: ReportInputs) -> list[str]:
             f"The scores have collapsed: nine tenths of the test pairs lie within {spread:.4f} of one another, so the "
             "predicted probabilities hardly tell pairs apart."
         )
-    better = [
-        f"{name} ({of.metrics['all']['ndcg@10']:.4f})"
-        for name, of in inputs.references.items()
-        if name != "oracle" and of.metrics["all"]["ndcg@10"] > everyone["ndcg@10"]
-    ]
-    if better:
-        own = f"{everyone['ndcg@10']:.4f} NDCG@10 on test"
-        warnings.append(f"Ranks better than this model ({own}): {', '.join(better)}.")
+    for slice_, rivals in (("all", inputs.references.metrics), (COLD_CONTENTS, COLD_RIVALS)):
+        own = inputs.test.metrics.get(slice_, {}).get("ndcg@10")
+        reached = {name: inputs.references.metrics.get(name, {}).get("test", {}).get(slice_, {}) for name in rivals}
+        better = [
+            f"{name} ({of['ndcg@10']:.4f})"
+            for name, of in reached.items()
+            if own is not None and name != ORACLE and of.get("ndcg@10", 0) > own
+        ]
+        if better:
+            what = "Ranks better" if slice_ == "all" else "Ranks cold contents better"
+            warnings.append(f"{what} than this model ({own:.4f} NDCG@10 on test): {', '.join(better)}.")
     return warnings
 
 
@@ -120,13 +130,33 @@ def _figures(test: Evaluation) -> dict[str, float]:
     return {name: everyone[name] for name in names if name in everyone}
 
 
+def _references(inputs: ReportInputs) -> dict[str, Mapping[str, float]]:
+    """Name -> metric -> value on test, of the references that rank for all users."""
+    on_test = {name: of_splits["test"] for name, of_splits in inputs.references.metrics.items()}
+    return {name: slices["all"] for name, slices in on_test.items() if "all" in slices}
+
+
 def _metric_rows(inputs: ReportInputs, names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows of the table of metrics: name, and its value for test, validation and each reference (None: unknown)."""
-    columns = [inputs.test, inputs.validation, *inputs.references.values()]
+    columns = [inputs.test.metrics["all"], inputs.validation.metrics["all"], *_references(inputs).values()]
     return [
-        {"name": name, "values": [column.metrics["all"].get(name) for column in columns]}
+        {"name": name, "values": [column.get(name) for column in columns]}
         for name in names
         if name in inputs.test.metrics["all"]
+    ]
+
+
+def _cold_rows(inputs: ReportInputs) -> list[dict[str, Any]]:
+    """Rows of the table of cold contents: the model, its rivals, and the oracle; none where nothing was asked."""
+    if COLD_CONTENTS not in inputs.test.metrics:
+        return []
+    found: dict[str, Mapping[str, float] | None] = {inputs.model: inputs.test.metrics[COLD_CONTENTS]}
+    for name in (*COLD_RIVALS, ORACLE):
+        found[name] = inputs.references.metrics.get(name, {}).get("test", {}).get(COLD_CONTENTS)
+    return [
+        {"name": name, "values": [metrics[column] for column in COLD_SHOWN]}
+        for name, metrics in found.items()
+        if metrics is not None
     ]
 
 

@@ -49,6 +49,25 @@ def content_attributes(log: EventLog, t: int) -> csr_array | None:
     return csr_array((np.ones(len(row)), (row, column)), shape=(num_contents, width)) if len(row) else None
 
 
+def content_categories(log: EventLog, t: int) -> csr_array | None:
+    """1 where a content that exists at `t` (ns) has a category, [contents at t, categories].
+
+    Where no content has a category, the tags of kind "tag" (such as genres) stand for them; None without these too.
+    """
+    num_contents = log.contents.count_before(t)
+    content, tag = log.content_tags[:, log.content_tags[0] < num_contents]
+    kind = log.tags.attributes["kind"].to_numpy(dtype=object)[tag]
+    pairs = [(content[kind == name], tag[kind == name]) for name in ("category", "tag")]
+    if CATEGORY in log.contents.attributes:
+        codes = pd.factorize(log.contents.attributes[CATEGORY].iloc[:num_contents])[0]
+        known = np.flatnonzero(codes >= 0)
+        pairs.insert(1, (known, codes[known]))
+    row, column = next((of for of in pairs if len(of[0])), pairs[-1])
+    if not len(row):
+        return None
+    return csr_array((np.ones(len(row)), (row, column)), shape=(num_contents, int(column.max()) + 1))
+
+
 @dataclass(frozen=True)
 class MoodUsers:
     """The cold users that the mood path can be judged on.

@@ -52,13 +52,15 @@ class GraphScorer:
             return self._calibrated(logits)
 
     def _add_paths(self, logits: Tensor, vectors: Tensor, users: np.ndarray, contents: np.ndarray, t: int) -> None:
-        """Add what paths say to the logits of users with these vectors, by blocks."""
+        """Add what paths say to the logits of users with these vectors, by blocks; each user walks once."""
         block = block_size(self.network, len(contents))
-        for first in range(0, len(users), block):
-            signals = signals_of_block(self.network, self.graph, users[first : first + block], contents, t)
+        distinct, row, place = np.unique(users, return_index=True, return_inverse=True)
+        for first in range(0, len(distinct), block):
+            signals = signals_of_block(self.network, self.graph, distinct[first : first + block], contents, t)
             # One user at a time, so that nobody's bits depend on who else is asked for.
-            for row, of_user in enumerate(signals, first):
-                logits[row] += self.network.path_logits(vectors[row], of_user)
+            for number, of_user in enumerate(signals, first):
+                of_paths = self.network.path_logits(vectors[row[number]], of_user)
+                logits[torch.from_numpy(place == number)] += of_paths
 
     def score_moods(self, moods: np.ndarray, contents: np.ndarray, t: int) -> Tensor:
         """Logits of each content for each mood at `t` (ns); see `MoodScorer.score_moods`.

@@ -3,6 +3,7 @@
 Batches come from `recsys.loading`, losses from `objectives.py`, networks from `gat_sage.py` and `hetero_sage.py`.
 """
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -70,10 +71,10 @@ class LinkPredictionModule(LightningModule):
         equal_users: bool = True,
     ) -> None:
         super().__init__()
-        if averaging is not None and not (isinstance(averaging, int | float) and 0 <= averaging < 1):
+        if averaging is not None and not (_is_number(averaging) and 0 <= averaging < 1):
             raise UserError(f"averaging is {averaging}: it must be at least 0 and below 1, or null for no average.")
-        if mood_weight < 0:
-            raise UserError(f"mood_weight is {mood_weight}: it must be at least 0.")
+        if not _is_number(mood_weight) or mood_weight < 0:
+            raise UserError(f"mood_weight is {mood_weight}: it must be a number of at least 0.")
         self.scorer = scorer
         self.network = scorer.network if averaging is None else deepcopy(scorer.network)
         self.averaged = scorer.network  # what is evaluated and kept
@@ -269,3 +270,8 @@ def _kept(logits: Tensor, label: Tensor, log_q: Tensor, keep: int) -> tuple[Tens
     """The objective's arguments with only the `keep` hardest negatives."""
     logits, log_q = keep_hardest(logits, log_q, keep)
     return logits, label, log_q
+
+
+def _is_number(value: object) -> bool:
+    """Whether an option is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

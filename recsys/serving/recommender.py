@@ -21,7 +21,8 @@ from recsys.sources.base import TITLE
 ALREADY_SEEN, NOT_YET_PUBLISHED = "already seen", "not yet published"
 
 # A matrix product of one row sums in another order than one of many rows. Asking for the same row several times gives
-# the same bits, and so the same order of near ties, as the evaluation's large blocks.
+# the same bits, and so the same order of near ties, as the evaluation's large blocks. Only that product is repeated: a
+# scorer walks the paths of a user once.
 _ROWS = 16
 
 

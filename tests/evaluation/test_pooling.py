@@ -26,15 +26,25 @@ def test_one_origin_stays_as_it_is() -> None:
 
 
 def test_several_origins() -> None:
+    cold = {"validation": {}, "test": {"cold_contents": {"users": 2, "ndcg@10": 0.3}}}
     of_origins = [
-        {"validation": one, "test": other, "threshold": threshold, "references": {"popularity": {"test": one}}}
-        for one, other, threshold in ((FIRST, SECOND, 0.5), (SECOND, FIRST, 0.4))
+        {
+            "validation": one,
+            "test": other,
+            "threshold": threshold,
+            "references": {"popularity": {"validation": SECOND, "test": one}, **more},
+            "references_left_out": left_out,
+        }
+        for one, other, threshold, more, left_out in (
+            (FIRST, SECOND, 0.5, {"random": cold}, {"creator popularity": "none."}),
+            (SECOND, FIRST, 0.4, {}, {"random": "nothing is cold.", "creator popularity": "none."}),
+        )
     ]
-    for one in of_origins:
-        one["references"]["popularity"]["validation"] = SECOND
     found = over_origins(of_origins)
     assert found["threshold"] == 0.4
     assert found["test"] == pooled([SECOND, FIRST])
     assert found["references"]["popularity"] == {"validation": pooled([SECOND] * 2), "test": pooled([FIRST, SECOND])}
+    assert found["references"]["random"] == cold, "over the origins that have it"
+    assert found["references_left_out"] == {"creator popularity": "none."}
     assert found["mean"].keys() == {"validation", "test"}
     assert found["origins"] == of_origins

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from recsys.data.cleaning_report import CleaningReport
+from recsys.data.event_log import Split
 from recsys.evaluation import plots
-from recsys.evaluation.protocol import evaluate
+from recsys.evaluation.protocol import Evaluation, Metrics, evaluate
+from recsys.evaluation.references import References
 from recsys.evaluation.report import ReportInputs, write_report
 from tests.evaluation.fakes import FixedMoodScorer, FixedScorer, early_log, perfect_scorer, random_scorer, task_of
 
@@ -54,6 +56,13 @@ class Page(HTMLParser):
         self.addresses += [str(value) for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
 
 
+COLD = {"users": 3, "positives": 4, "ndcg@10": 0.5, "recall@20": 0.6, "mrr@10": 0.7, "hit_rate@10": 0.8}
+
+
+def reached(found: Evaluation) -> dict[Split, Metrics]:
+    return {"validation": {}, "test": found.metrics}
+
+
 @pytest.fixture
 def inputs() -> ReportInputs:
     log = early_log(1)
@@ -75,7 +84,13 @@ def inputs() -> ReportInputs:
         started=datetime(2024, 5, 6, 7, 8, 9),
         seconds={"preparation": 1.25, "training": 61.0},
         config="model: gat_sage\nname: <b>bold</b>\n",
-        references={"oracle": evaluate(perfect_scorer(log, test_task), log, index, test_task, threshold=0.5)},
+        references=References(
+            metrics={
+                "oracle": reached(evaluate(perfect_scorer(log, test_task), log, index, test_task, threshold=0.5)),
+                "random": {"validation": {}, "test": {"cold_contents": COLD | {"ndcg@10": 0.0123}}},
+            },
+            left_out={"creator popularity": "no content has a <creator>."},
+        ),
         history=pd.DataFrame(
             {
                 "epoch": [0, 0, 1, 1],
@@ -168,11 +183,29 @@ def test_a_collapsed_model_is_called_out(tmp_path: Path, inputs: ReportInputs) -
 
 
 def test_a_better_reference_is_called_out_but_not_the_oracle(tmp_path: Path, inputs: ReportInputs) -> None:
-    best = inputs.references["oracle"]
+    best = inputs.references.metrics["oracle"]
     assert "Ranks better" not in warnings(read(tmp_path, inputs))
-    assert f"recent_popularity ({best.metrics['all']['ndcg@10']:.4f})" in warnings(
-        read(tmp_path, replace(inputs, references={"recent_popularity": best}))
+    others = References(metrics={"recent_popularity": best}, left_out={})
+    assert f"recent_popularity ({best['test']['all']['ndcg@10']:.4f})" in warnings(
+        read(tmp_path, replace(inputs, references=others))
     )
+
+
+def test_cold_contents_stand_beside_their_rivals(tmp_path: Path, inputs: ReportInputs) -> None:
+    text = read(tmp_path, inputs)
+    rows = re.findall(r"<tr><td>(.*?)</td>", text.split('<section id="cold">')[1].split("</section>")[0])
+    assert rows == ["gat_sage", "random", "oracle"]
+    assert "0.0123" in text
+    assert "Without creator popularity: no content has a &lt;creator&gt;." in text
+    assert "Ranks cold contents better" not in warnings(text)
+    own = inputs.test.metrics["cold_contents"]["ndcg@10"]
+    for name, said in (("random", True), ("oracle", False), ("popularity", False)):
+        rival: dict[Split, Metrics] = {"validation": {}, "test": {"cold_contents": COLD | {"ndcg@10": own + 0.1}}}
+        text = read(tmp_path, replace(inputs, references=References(metrics={name: rival}, left_out={})))
+        assert (f"Ranks cold contents better than this model ({own:.4f}" in warnings(text)) == said
+    metrics = {name: values for name, values in inputs.test.metrics.items() if name != "cold_contents"}
+    text = read(tmp_path, replace(inputs, test=replace(inputs.test, metrics=metrics)))
+    assert "No user has a positive on test among the contents without any event before." in text
 
 
 def test_a_model_that_only_ranks_has_no_calibration(tmp_path: Path, inputs: ReportInputs) -> None:

@@ -15,6 +15,8 @@ from tests.models.helpers import small_log
 
 TUNED: dict[str, Mapping[str, Any]] = {
     "popularity": {"window": 0.5, "half_life": 0.2},
+    "creator_popularity": {"window": 0.5, "half_life": 0.2},
+    "random": {"seed": 3},
     "content_based": {"category": 0.5, "creator": 2.0, "events": "all", "history_half_life": 0.2},
     "item_knn": {"neighbours": 3, "shrinkage": 0.5, "events": "all", "half_life": 0.3, "history_half_life": 0.1},
     "user_knn": {"neighbours": 3, "shrinkage": 0.5, "events": "all", "half_life": 0.3, "history_half_life": 0.1},

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from recsys.data.event_log import EventLog
+from recsys.errors import UserError
 from recsys.models.baselines.content_based import ContentBased
+from tests.graph.logs import log_of
 from tests.models.peers import dense_interactions, mixed_log
 
 
@@ -81,3 +83,22 @@ def test_scores_are_cosines_of_profile_and_content(
             expected = [sum(mean.get(key, 0) * value for key, value in vector.items()) for vector in of_content]
             np.testing.assert_allclose(scores[user], expected, atol=1e-6)
     assert compared > 5
+
+
+def test_a_log_without_attributes_is_refused_in_one_sentence() -> None:
+    events = [(user, content, "view", None, 10 + user + content) for user in range(3) for content in range(3)]
+    log = log_of(sorted(events, key=lambda event: event[-1]), t_val=13, t_test=14)
+    with pytest.raises(
+        UserError, match="model=content_based has nothing to compare the contents of by hand by"
+    ) as error:
+        ContentBased(log).fit(log.boundaries.t_val)
+    assert "\n" not in str(error.value)
+    assert "(category, creator, tags, text)" in str(error.value)
+    assert not ContentBased(log).score(np.arange(2), np.arange(0), 10).numel(), "earlier nothing is known of anything"
+
+
+def test_settings_that_count_nothing_are_refused() -> None:
+    log = mixed_log()
+    nothing = ContentBased(log, category=0, creator=0, tags=0, text=0)
+    with pytest.raises(UserError, match=r"settings count \(no part\)"):
+        nothing.fit(log.boundaries.t_val)

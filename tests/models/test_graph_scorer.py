@@ -95,6 +95,23 @@ def test_nobodys_score_depends_on_who_else_is_asked_for(
     assert same_bits(scorer.score(users, contents, T), together)
 
 
+def test_a_user_who_is_asked_for_again_walks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer, paths = make_scorer(), small_graph().pair_paths
+    walked: list[list[int]] = []
+
+    def of_block(users: np.ndarray, contents: np.ndarray, t: int) -> np.ndarray:
+        walked.append(users.tolist())
+        return type(paths).of_block(paths, users, contents, t)
+
+    monkeypatch.setattr(paths, "of_block", of_block)
+    contents = np.arange(5)
+    expected = scorer.score(np.array([3, 1, 2, 0]), contents, T)
+    again = scorer.score(np.array([3, 1, 3, 3]), contents, T)
+    assert same_bits(again[:2], expected[:2])
+    torch.testing.assert_close(again[2:], expected[[0, 0]], atol=1e-5, rtol=1e-5)
+    assert walked == [[0, 1, 2, 3], [1, 3]]
+
+
 def test_encodes_once_a_time_until_reset() -> None:
     scorer = make_scorer()
     users, contents = np.arange(3), np.arange(5)

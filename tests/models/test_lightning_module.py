@@ -162,8 +162,9 @@ def test_a_batch_without_mood_seeds_and_a_weight_of_zero() -> None:
     with_zero = make_module(network=make_network("gat_sage", dropout=0.0), mood_weight=0.0)
     without = losses(with_none, replace(batch, **nothing), 2)
     assert without == losses(with_zero, batch, 2)
-    with pytest.raises(UserError, match="mood_weight"):
-        make_module(mood_weight=-1.0)
+    for nothing in (-1.0, "abc", None, True, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=r"^mood_weight is .*: it must be a number of at least 0.$"):
+            make_module(mood_weight=nothing)
 
 
 def test_training_trains_the_moods_and_their_head() -> None:

@@ -59,7 +59,7 @@ def test_scores_have_the_form_that_is_promised(name: str, tuned: bool) -> None:
     assert scores.shape == (len(users), len(contents))
     assert scores.dtype == torch.float32
     assert bool(torch.isfinite(scores).all())
-    assert len(scores.unique()) > len(contents) / 4
+    assert len(scores.unique()) >= len(log.creators if name == "creator_popularity" else contents) / 4
     few = np.array([3, 1, 3]), contents[::-2].copy()
     torch.testing.assert_close(peer.score(*few, t), scores[few[0]][:, torch.from_numpy(few[1])])
     nobody = peer.score(users[:0], contents, t)
@@ -118,7 +118,7 @@ def test_users_without_a_history_are_ranked_by_recent_popularity(name: str) -> N
             assert not np.allclose(scores[user], expected)
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", [name for name in PEERS if name != "random"])
 def test_before_any_event_all_scores_are_equal(name: str) -> None:
     log = mixed_log()
     t = int(log.time[0])
@@ -128,7 +128,7 @@ def test_before_any_event_all_scores_are_equal(name: str) -> None:
     assert not scores.any()
 
 
-@pytest.mark.parametrize("name", ["ials", "bpr", "lightgcn", "lightgbm"])
+@pytest.mark.parametrize("name", ["random", "ials", "bpr", "lightgcn", "lightgbm"])
 def test_the_same_seed_gives_the_same_bits(name: str) -> None:
     log = mixed_log()
     t = log.boundaries.t_test
@@ -138,12 +138,13 @@ def test_the_same_seed_gives_the_same_bits(name: str) -> None:
     assert not torch.equal(first, other)
 
 
+POPULAR = ["popularity", "creator_popularity"]
 KNN = ["item_knn", "user_knn"]
 FACTORS = ["ials", "bpr"]
 LEARNED = ["lightgcn", "lightgbm"]
 BAD: list[tuple[str, list[str], list[Any]]] = [
-    ("half_life", ["popularity", *KNN, "ease", "ials"], [0, 0.001, 1.5, "week", True]),
-    ("window", ["popularity", "bpr", "lightgcn"], [0, 30, "week", float("nan")]),
+    ("half_life", [*POPULAR, *KNN, "ease", "ials"], [0, 0.001, 1.5, "week", True]),
+    ("window", [*POPULAR, "bpr", "lightgcn"], [0, 30, "week", float("nan")]),
     ("history_half_life", ["content_based", *KNN, "ease"], [-1, 2]),
     ("cold_window", PERSONAL, [0, -0.1, 7, "week"]),
     ("events", PERSONAL, ["likes", None, 3]),
@@ -163,7 +164,7 @@ BAD: list[tuple[str, list[str], list[Any]]] = [
     ("alpha", ["ials"], [0, 10**9]),
     ("iterations", FACTORS, [0, 10**9]),
     ("learning_rate", ["bpr", *LEARNED], [0, 100]),
-    ("seed", [*FACTORS, *LEARNED], [-1, 0.5, 2**40]),
+    ("seed", ["random", *FACTORS, *LEARNED], [-1, 0.5, 2**40]),
     *((part, ["content_based"], [-0.5, float("inf"), "much"]) for part in ("category", "creator", "tags", "text")),
 ]
 
@@ -179,7 +180,7 @@ def test_settings_that_mean_nothing_are_one_sentence(name: str) -> None:
             assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", [name for name in PEERS if name != "random"])
 def test_every_peer_has_a_search_over_settings_that_it_takes(name: str) -> None:
     plain = yaml.safe_load((Path(ROOT) / "sweeps" / f"{name}.yaml").read_text())
     parameters = parse_space(plain["space"], {}, {}).parameters

@@ -1,19 +1,14 @@
 """BPR: matrix factorisation by Bayesian personalised ranking (Rendle et al. 2009), by the library implicit."""
 
-import numpy as np
+from types import ModuleType
+from typing import Any
+
 from scipy.sparse import csr_array
 
 from recsys.data.event_log import EventLog
-from recsys.models.baselines.factors import (
-    MOST_FACTORS,
-    MOST_ITERATIONS,
-    MOST_SEED,
-    FactorPeer,
-    as_implicit_reads,
-    implicit_library,
-)
+from recsys.models.baselines.factors import FactorPeer
 from recsys.models.baselines.past import interactions
-from recsys.models.baselines.settings import check_count, check_events, check_number, check_share
+from recsys.models.baselines.settings import check_number, check_share
 
 
 class Bpr(FactorPeer):
@@ -50,35 +45,18 @@ class Bpr(FactorPeer):
         cold_window: float | None = 0.1,
         seed: int = 0,
     ) -> None:
-        check_count("factors", factors, 1, MOST_FACTORS)
         check_number("learning_rate", learning_rate, 0, 10, above=True)
         check_number("regularization", regularization, 0, 10)
-        check_count("iterations", iterations, 1, MOST_ITERATIONS)
-        check_events(events)
         check_share("window", window)
-        check_count("seed", seed, 0, MOST_SEED)
-        settings = {
-            "factors": factors,
-            "learning_rate": learning_rate,
-            "regularization": regularization,
-            "iterations": iterations,
-            "events": events,
-            "window": window,
-            "cold_window": cold_window,
-            "seed": seed,
-        }
-        super().__init__(log, settings)
+        own = {"learning_rate": learning_rate, "regularization": regularization, "window": window}
+        super().__init__(
+            log, own, factors=factors, iterations=iterations, events=events, cold_window=cold_window, seed=seed
+        )
 
     def _met(self, t: int) -> csr_array:
         return interactions(self.log, t, self.settings["events"], window=self.settings["window"])
 
-    def _factorised(self, met: csr_array) -> tuple[np.ndarray, np.ndarray]:
-        library = implicit_library(self.name)
-        names = ("factors", "learning_rate", "regularization", "iterations")
-        options = {name: self.settings[name] for name in names}
+    def _model(self, library: ModuleType) -> Any:
         # One thread: more of them would write to the same vectors in an order that no seed decides.
-        model = library.cpu.bpr.BayesianPersonalizedRanking(
-            **options, num_threads=1, random_state=self.settings["seed"]
-        )
-        model.fit(as_implicit_reads(met), show_progress=False)
-        return model.user_factors, model.item_factors
+        options = self._options("learning_rate", "regularization")
+        return library.cpu.bpr.BayesianPersonalizedRanking(**options, num_threads=1)

@@ -7,6 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recsys.data.event_log import EventLog
 from recsys.data.kinds import exploded_words
+from recsys.errors import UserError
 from recsys.models.baselines.past import interactions, known_rows, shares, unit_rows
 from recsys.models.baselines.personal_peer import PersonalPeer
 from recsys.models.baselines.settings import check_events, check_half_life, check_number
@@ -22,7 +23,7 @@ class ContentBased(PersonalPeer):
     1 (0 where the content has no such value) and is multiplied by a setting. So the cosine of two contents that have
     all parts is the mean of the parts' cosines, weighted by the settings' squares.
 
-    Users whose history has no attribute count as cold; with data whose contents have none, that is everybody.
+    Users whose history has no attribute count as cold.
 
     Args:
         log: the event log.
@@ -33,7 +34,8 @@ class ContentBased(PersonalPeer):
         cold_window: see `PersonalPeer`.
 
     Raises:
-        UserError: for settings that mean nothing.
+        UserError: for settings that mean nothing, or when it is fitted for validation or later and no content has
+            anything that the settings count.
     """
 
     name = "content_based"
@@ -62,6 +64,12 @@ class ContentBased(PersonalPeer):
         of = self.settings
         parts = content_parts(self.log, self.log.contents.count_before(t))
         self._contents = unit_rows(hstack([of[name] * part for name, part in parts.items()], format="csr"))
+        if not self._contents.nnz and t >= self.log.boundaries.t_val:
+            counted = ", ".join(name for name in parts if of[name])
+            raise UserError(
+                f"model={self.name} has nothing to compare the contents of {self.log.name} by: they lack all that its "
+                f"settings count ({counted or 'no part'}); choose another model, or give contents such columns."
+            )
         history = shares(interactions(self.log, t, of["events"], of["history_half_life"]))
         self._profiles = unit_rows(history @ self._contents)
         return known_rows(self._profiles)

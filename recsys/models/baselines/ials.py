@@ -1,21 +1,15 @@
 """iALS: implicit alternating least squares (Hu, Koren and Volinsky, 2008), by the library implicit."""
 
-import numpy as np
+from types import ModuleType
+from typing import Any
+
 import torch
 from scipy.sparse import csr_array
-from threadpoolctl import threadpool_limits
 
 from recsys.data.event_log import EventLog
-from recsys.models.baselines.factors import (
-    MOST_FACTORS,
-    MOST_ITERATIONS,
-    MOST_SEED,
-    FactorPeer,
-    as_implicit_reads,
-    implicit_library,
-)
+from recsys.models.baselines.factors import FactorPeer
 from recsys.models.baselines.past import interactions
-from recsys.models.baselines.settings import check_count, check_events, check_half_life, check_number
+from recsys.models.baselines.settings import check_half_life, check_number
 
 
 class Ials(FactorPeer):
@@ -51,24 +45,13 @@ class Ials(FactorPeer):
         cold_window: float | None = 0.1,
         seed: int = 0,
     ) -> None:
-        check_count("factors", factors, 1, MOST_FACTORS)
         check_number("regularization", regularization, 0, 1e6, above=True)
         check_number("alpha", alpha, 0, 1e6, above=True)
-        check_count("iterations", iterations, 1, MOST_ITERATIONS)
-        check_events(events)
         check_half_life("half_life", half_life)
-        check_count("seed", seed, 0, MOST_SEED)
-        settings = {
-            "factors": factors,
-            "regularization": regularization,
-            "alpha": alpha,
-            "iterations": iterations,
-            "events": events,
-            "half_life": half_life,
-            "cold_window": cold_window,
-            "seed": seed,
-        }
-        super().__init__(log, settings)
+        own = {"regularization": regularization, "alpha": alpha, "half_life": half_life}
+        super().__init__(
+            log, own, factors=factors, iterations=iterations, events=events, cold_window=cold_window, seed=seed
+        )
 
     def _met(self, t: int) -> csr_array:
         of = self.settings
@@ -76,12 +59,6 @@ class Ials(FactorPeer):
         met.data = 1 + of["alpha"] * met.data
         return met
 
-    def _factorised(self, met: csr_array) -> tuple[np.ndarray, np.ndarray]:
-        library = implicit_library(self.name)
-        options = {name: self.settings[name] for name in ("factors", "regularization", "iterations")}
-        with threadpool_limits(1, "blas"):  # it has threads of its own, each of which calls BLAS
-            model = library.cpu.als.AlternatingLeastSquares(
-                **options, num_threads=torch.get_num_threads(), random_state=self.settings["seed"]
-            )
-            model.fit(as_implicit_reads(met), show_progress=False)
-        return model.user_factors, model.item_factors
+    def _model(self, library: ModuleType) -> Any:
+        options = self._options("regularization")
+        return library.cpu.als.AlternatingLeastSquares(**options, num_threads=torch.get_num_threads())

@@ -18,7 +18,7 @@ from recsys.loading.negatives import NegativeRequest, Uniform
 from recsys.loading.seeds import Window, training_windows
 from recsys.models.baselines.flat_table import FlatTable
 from recsys.models.baselines.peer import Peer
-from recsys.models.baselines.settings import check_count, check_number
+from recsys.models.baselines.settings import check_count, check_number, check_seed
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class LightGbmRanker(Peer):
         check_count("negatives", negatives, 1, MOST_GROUP_ROWS - 1)
         check_count("snapshots", snapshots, 1, MOST_SNAPSHOTS)
         check_count("max_rows", max_rows, 2, MOST_ROWS)
-        check_count("seed", seed, 0, MOST_SEED)
+        check_seed(seed, MOST_SEED)
         options = {
             "num_leaves": num_leaves,
             "learning_rate": learning_rate,

@@ -9,7 +9,7 @@ from recsys.data.event_log import EventLog
 from recsys.loading.seeds import place_in
 from recsys.models.baselines.past import interactions
 from recsys.models.baselines.personal_peer import PersonalPeer
-from recsys.models.baselines.settings import check_count, check_events, check_number, check_share
+from recsys.models.baselines.settings import check_count, check_events, check_number, check_seed, check_share
 from recsys.models.neighbours import Neighbours
 
 SPREAD = 0.1  # standard deviation of the first vectors, as in the authors' code
@@ -18,7 +18,6 @@ MOST_DIM = 1024
 MOST_LAYERS = 16
 MOST_EPOCHS = 100_000
 MOST_PAIRS = 10**9
-MOST_SEED = 2**32 - 1
 
 
 class LightGcn(PersonalPeer):
@@ -70,7 +69,7 @@ class LightGcn(PersonalPeer):
         check_count("batch_size", batch_size, 1, MOST_PAIRS)
         check_events(events)
         check_share("window", window)
-        check_count("seed", seed, 0, MOST_SEED)
+        check_seed(seed)
         settings = {
             "dim": dim,
             "layers": layers,

@@ -10,6 +10,8 @@ EVENTS = (TARGET, ALL)
 # Of the events before t: with a shorter one, the weights of old events would no longer be numbers above 0.
 LEAST_HALF_LIFE = 0.005
 
+MOST_SEED = 2**32 - 1
+
 
 def check_number(name: str, value: object, least: float, most: float, *, above: bool = False) -> None:
     """Check that the setting `name` of a peer is a number in [least, most], with `above` in (least, most].
@@ -68,3 +70,12 @@ def check_events(value: object) -> None:
     """
     if value not in EVENTS:
         raise UserError(f"model.events is {value}: choose among {', '.join(EVENTS)}.")
+
+
+def check_seed(value: object, most: int = MOST_SEED) -> None:
+    """Check the setting `seed` of a peer.
+
+    Raises:
+        UserError: it is no whole number from 0 to `most`.
+    """
+    check_count("seed", value, 0, most)

@@ -13,7 +13,11 @@ from recsys.files import replacing
 from recsys.tuning.leaderboard.plan import METRIC
 from recsys.tuning.leaderboard.results import PER_USER, Board, Score, Standing
 
-HEADLINES = ("ndcg@10", "recall@20", "mrr@10", "auroc", "average_precision", "coverage@10", "novelty@10")
+HEADLINES = (
+    *("ndcg@10", "recall@20", "mrr@10", "auroc", "average_precision"),
+    *("coverage@10", "novelty@10", "discovery@10", "discovery_hits@10"),
+)
+OF_SLICES = ("ndcg@10", "recall@20", "discovery@10", "discovery_hits@10")
 SLICES = ("warm_users", "cold_users", "cold_users_mood", "cold_users_regular", "warm_contents", "cold_contents")
 
 
@@ -75,7 +79,8 @@ def _row(board: Board, standing: Standing, score: Score) -> dict[str, Any]:
             row |= {f"{metric}_low": score.intervals[metric][0], f"{metric}_high": score.intervals[metric][1]}
     for slice_ in (name for name in SLICES if name in score.test):
         row |= {f"{slice_}_users": round(score.test[slice_]["users"].mean)}
-        row |= {f"{slice_}_{metric}": score.test[slice_][metric].mean for metric in ("ndcg@10", "recall@20")}
+        of_slice = score.test[slice_]
+        row |= {f"{slice_}_{metric}": of_slice[metric].mean for metric in OF_SLICES if metric in of_slice}
     row |= {
         "training_seconds": score.seconds.mean,
         "peak_memory_mb": score.peak_memory_mb,

@@ -19,6 +19,7 @@ from recsys.tuning.best import best_trial
 from recsys.tuning.exhaustive import Exhaustive
 from recsys.tuning.settings import SweepSettings
 from recsys.tuning.space import SEED, Params, Space, parse_space
+from recsys.tuning.start import given_point
 from recsys.tuning.study import PLAN, SharedStudy, join_study
 
 
@@ -81,8 +82,9 @@ def search_phase(settings: SweepSettings, overrides: Sequence[str], config_loade
         space = parse_space(settings.space, settings.when, settings.variants, overrides, config_loader)
     varied = space.texts()
     fixed = [override for override in overrides if override.lstrip("+").partition("=")[0] not in varied]
+    of_all = [*settings.overrides, *fixed]
     plan = {
-        "overrides": [*settings.overrides, *fixed],
+        "overrides": of_all,
         "space": varied,
         "when": {parameter.key: {k: list(v) for k, v in parameter.when.items()} for parameter in space.parameters},
         "variants": {name: list(given) for name, given in space.variants.items()},
@@ -96,7 +98,7 @@ def search_phase(settings: SweepSettings, overrides: Sequence[str], config_loade
         n_trials = len(points) if n_trials is None else min(n_trials, len(points))
         chooser: Callable[[int], BaseSampler | Params] = points.__getitem__
     else:
-        chooser = seeded(settings.sampler, settings.seed)
+        chooser = seeded(settings.sampler, settings.seed, given_point(space, of_all))
     if n_trials is None:
         raise UserError("sweeps.n_trials is missing.")
     return Phase(
@@ -171,10 +173,20 @@ def resume_search(settings: SweepSettings, storage: BaseStorage, config_loader: 
     return phase
 
 
-def seeded(sampler: Callable[..., BaseSampler], seed: int) -> Callable[[int], BaseSampler]:
-    """A sampler for each trial that depends on nothing but the seed, the number and the trials before."""
+def seeded(
+    sampler: Callable[..., BaseSampler], seed: int, first: Params | None
+) -> Callable[[int], BaseSampler | Params]:
+    """A sampler for each trial that depends on nothing but the seed, the number and the trials before.
 
-    def of(number: int) -> BaseSampler:
+    Args:
+        sampler: builds it from a seed.
+        seed: of all of them.
+        first: the params of the first trial; None lets its sampler choose.
+    """
+
+    def of(number: int) -> BaseSampler | Params:
+        if number == 0 and first is not None:
+            return first
         return sampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
 
     return of

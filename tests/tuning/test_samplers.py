@@ -29,7 +29,7 @@ def built(group: str, name: str) -> Any:
 
 
 def search(folder: Path, sampler: str, n_trials: int = 15) -> list[Params]:
-    chooser = seeded(built("sampler", sampler), seed=3)
+    chooser = seeded(built("sampler", sampler), seed=3, first=None)
     shared = join_study("s", open_storage(None, folder), directions=["maximize"], plan={}, n_trials=n_trials)
     while trial := shared.take(chooser):
         params = SPACE.suggest(trial)

@@ -88,7 +88,7 @@ def test_hydra_takes_what_an_agent_passes(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("WANDB_RUN_ID", "x1y2z3")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", [*passed, "name=one"])
-    assert (config.model.heads, config.model.layers, config.optimizer.weight_decay) == (8, 1, 1e-6)
+    assert (config.model.heads, config.model.layers, config.optimizer.weight_decay) == (8, 0, 1e-6)
     assert (config.data.num_users, config.evaluation.test) == (500, False)
     assert config.run_dir == "runs/sweeps/tune_synthetic_gat_sage/x1y2z3"
     assert (config.logger.wandb.group, config.logger.wandb.name) == (sweep["name"], None)

@@ -26,6 +26,7 @@ import torch
 import torch_geometric.typing
 from torch_geometric.data import HeteroData
 from torch_geometric.loader import LinkLoader, LinkNeighborLoader
+from torch_geometric.sampler import NeighborSampler
 
 from recsys.data.event_log import EventLog
 from recsys.data.features import fit_encoders
@@ -142,9 +143,12 @@ def measure(log: EventLog) -> None:
     with_features = static_features(edges)
     show("ours under LinkLoader, static", median_ms(next_of(link_loader(with_features, sampler, log, event))))
     if torch_geometric.typing.WITH_PYG_LIB:
-        show("LinkNeighborLoader, pyg-lib", median_ms(next_of(link_loader(with_features, None, log, event))))
+        seeds = end_nodes(log, event)
+        beside_pyg_lib("kernel", lambda: sampler.subgraphs(seeds), pyg_lib_call(with_features, seeds))
+        theirs = next_of(link_loader(with_features, None, log, event))
+        beside_pyg_lib("whole loader", lambda: loader.batch(0, next(places) % len(loader)), theirs)
     else:
-        print("LinkNeighborLoader: pyg-lib is not installed")
+        print("pyg-lib is not installed: nothing is measured beside it")
 
     print(f"{'memory of a batch':<36} {'MB':>8} {'kB/seed':>10}")
     for size in SIZES:
@@ -251,6 +255,29 @@ def link_loader(
     if sampler is not None:
         return LinkLoader(data, sampler, **options)
     return LinkNeighborLoader(data, [FAN_OUT, FAN_OUT], time_attr="time", disjoint=True, **options)
+
+
+def pyg_lib_call(data: HeteroData, seeds: Seeds) -> Callable[[], object]:
+    """The call of pyg-lib that samples for these end nodes, through PyG's sampler."""
+    sampler = NeighborSampler(data, [FAN_OUT, FAN_OUT], time_attr="time", disjoint=True)
+    nodes = {kind: torch.from_numpy(rows) for kind, rows in seeds.nodes.items()}
+    times = {kind: torch.from_numpy(seeds.time[seeds.subgraph[kind]]) for kind in nodes}
+    return lambda: sampler._sample(seed=nodes, seed_time=times)
+
+
+def beside_pyg_lib(name: str, ours: Callable[[], object], theirs: Callable[[], object]) -> None:
+    """Print both in turns. OpenMP's threads, which pyg-lib uses, go on spinning a while: OMP_WAIT_POLICY=passive."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(REPEATS + 2):
+        for work, of_work in zip((ours, theirs), taken, strict=True):
+            start = time.perf_counter()
+            work()
+            of_work.append(1e3 * (time.perf_counter() - start))
+    mine, other = (float(np.median(of_work[2:])) for of_work in taken)
+    print(
+        f"{name + ' beside pyg-lib, in turns':<36} {mine:8.1f} {1e3 * BATCH / mine:10,.0f}   {other / mine:.1f} x "
+        f"pyg-lib ({other:.1f} ms)"
+    )
 
 
 def next_of(loader: LinkLoader) -> Callable[[], object]:

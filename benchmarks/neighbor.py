@@ -41,7 +41,7 @@ from recsys.loading.neighbor_sampler import TemporalNeighborSampler
 from recsys.loading.subgraph_sampler import Seeds, subgraph_keys
 from recsys.memory import keep_freed_memory
 from recsys.models.gat_sage import GatSage
-from recsys.models.graph_scorer import GraphScorer
+from recsys.models.pair_signals import signals_of_pairs
 from recsys.sources.base import Tables
 from recsys.sources.tables import TableSource
 
@@ -158,12 +158,12 @@ def measure(log: EventLog) -> None:
         print(f"{f'{drawn} seeds':<36} {mb:8.1f} {1e3 * mb / drawn:10.1f}")
 
     network = GatSage(graph.schema)
-    scorer, batch = GraphScorer(network, graph), loader.batch(0, 0)
+    batch = loader.batch(0, 0)
     user, content = batch.graph[USER].n_id[batch.user], batch.graph[CONTENT].n_id[batch.content]
 
     def step() -> None:
         vectors = network.encode(batch.graph)
-        signals = scorer.signals(user.numpy(), content.numpy(), batch.time.numpy())
+        signals = signals_of_pairs(network, graph, user.numpy(), content.numpy(), batch.time.numpy())
         network.link_logits(vectors, batch.user, batch.content, signals).square().mean().backward()
 
     for number in range(1, most + 1):
@@ -195,6 +195,7 @@ def peak_mb(work: Callable[[], object]) -> float:
     child = os.fork()
     if child == 0:
         try:
+            torch.set_num_threads(1)  # OpenMP's threads, once the parent has used them, do not survive a fork
             ctypes.CDLL(None).malloc_trim(0)  # else freed memory would be used again and count as held
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
             held = status_kb("VmRSS")

@@ -136,12 +136,7 @@ def measure(log: EventLog) -> None:
     print(f"loader set up in {time.perf_counter() - start:.1f} s")
     print(f"{'whole loader':<36} {'ms':>8} {'seeds/s':>10}")
     places = iter(range(10**9))
-    for number in range(1, most + 1):
-        torch.set_num_threads(number)
-        ms = median_ms(lambda: loader.batch(0, next(places) % len(loader)))
-        show(f"ours, features of each time, threads {number}", ms, STATED_LOADER.get(log.name))
     with_features = static_features(edges)
-    show("ours under LinkLoader, static", median_ms(next_of(link_loader(with_features, sampler, log, event))))
     if torch_geometric.typing.WITH_PYG_LIB:
         seeds = end_nodes(log, event)
         beside_pyg_lib("kernel", lambda: sampler.subgraphs(seeds), pyg_lib_call(with_features, seeds))
@@ -149,6 +144,11 @@ def measure(log: EventLog) -> None:
         beside_pyg_lib("whole loader", lambda: loader.batch(0, next(places) % len(loader)), theirs)
     else:
         print("pyg-lib is not installed: nothing is measured beside it")
+    for number in range(1, most + 1):
+        torch.set_num_threads(number)
+        ms = median_ms(lambda: loader.batch(0, next(places) % len(loader)))
+        show(f"ours, features of each time, threads {number}", ms, STATED_LOADER.get(log.name))
+    show("ours under LinkLoader, static", median_ms(next_of(link_loader(with_features, sampler, log, event))))
 
     print(f"{'memory of a batch':<36} {'MB':>8} {'kB/seed':>10}")
     for size in SIZES:

@@ -3,7 +3,9 @@
 import numpy as np
 
 from recsys.data.event_log import NEVER, EventLog
+from recsys.graph.met_nodes_kernel import write_met
 from recsys.graph.schema import CONTENT, USER
+from recsys.threads import Work
 
 
 class MetNodes:
@@ -20,8 +22,7 @@ class MetNodes:
     """
 
     def __init__(self, log: EventLog) -> None:
-        self._number: dict[str, np.ndarray] = {}
-        self._since: dict[str, np.ndarray] = {}
+        self._known: dict[str, np.ndarray] = {}  # time of the first event and number of each node, side by side
         self.num_met: dict[str, int] = {}
         for node_type, of_event, nodes in ((USER, log.user, log.users), (CONTENT, log.content, log.contents)):
             first = np.full(len(nodes), len(log))
@@ -30,7 +31,7 @@ class MetNodes:
             number, since = np.zeros(len(nodes), dtype=np.int64), np.full(len(nodes), NEVER)
             number[met] = np.arange(1, len(met) + 1)
             since[met] = log.time[first[met]]
-            self._number[node_type], self._since[node_type] = number, since
+            self._known[node_type] = np.column_stack([since, number])
             self.num_met[node_type] = int((since < log.boundaries.t_val).sum())
 
     def before(self, node_type: str, rows: np.ndarray, time: np.ndarray | int) -> np.ndarray:
@@ -41,5 +42,11 @@ class MetNodes:
             rows: rows in the table of users or contents, int64, [n].
             time: ns; of all, or of each, int64, [n].
         """
-        numbers: np.ndarray = np.where(self._since[node_type][rows] < time, self._number[node_type][rows], 0)
+        since, number = self._known[node_type][rows].T
+        numbers: np.ndarray = np.where(since < time, number, 0)
         return numbers
+
+    def writing(self, node_type: str, rows: np.ndarray, at: np.ndarray, times: np.ndarray, out: np.ndarray) -> Work:
+        """What writes `before(node_type, rows, times[at])` to `out`, int64, [n]."""
+        known = self._known[node_type]
+        return lambda first, last: write_met(known, rows, at, times, out, first, last), len(rows)

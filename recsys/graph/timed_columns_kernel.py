@@ -10,9 +10,9 @@ import numba
 import numpy as np
 
 from recsys.graph.counters import AGE_RESOLUTION
-from recsys.graph.timed_lists_kernel import REACH, TOGETHER, Lists, back_to, before
+from recsys.graph.timed_lists_kernel import Lists, back_to, before
 
-BLOCK = 128  # rows of a block: a few dozen columns of so many numbers stay in the fastest memory
+BLOCK = 256  # rows of a block: its columns stay in a fast memory
 
 _ROOT_HALF = int(np.float64(0.5**0.5).view(np.int64))
 _LOG_2 = float(np.log(2.0))
@@ -26,7 +26,7 @@ class Moments(NamedTuple):
         span: time since the first event, see `counters.span_before`, int64, [G].
         num_events: events before each time, int64, [G].
         num_users, num_contents: nodes that exist, int64, [G].
-        low: first event of each window but the last, int32, [G, L - 1]; L - 1 is a multiple of TOGETHER.
+        low: first event of each window but the last, int32, [G, L - 1].
         rate: factor that turns a window's counts into rates, float64, [G, L].
         low_value, value_width: least value of each type with values, and how far above it the largest, [G, K].
         mean_value: mean of all scaled values, [G].
@@ -62,7 +62,9 @@ class Block(NamedTuple):
         node, at: their node and moment, uint32.
         begin, end: the items of the node's list that lie before the time, uint32.
         inside: where those of each window begin, uint32, [L, BLOCK].
+        bound: what is searched for, int32.
         upto, outside: last items before the time, and before a window; 0 for none, uint32.
+        start, stop: a range of other lists, uint32.
         real: numbers of at least 0 of which logarithms are asked, float64, [L, BLOCK].
         scratch: for `log1p`, float64, [3, BLOCK].
         raw: the columns, float64, [BLOCK, columns].
@@ -74,8 +76,11 @@ class Block(NamedTuple):
     begin: np.ndarray
     end: np.ndarray
     inside: np.ndarray
+    bound: np.ndarray
     upto: np.ndarray
     outside: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
     real: np.ndarray
     scratch: np.ndarray
     raw: np.ndarray
@@ -91,6 +96,9 @@ def empty_block(num_windows: int, num_columns: int) -> Block:
         np.empty(BLOCK, np.uint32),
         np.empty(BLOCK, np.uint32),
         np.empty((num_windows, BLOCK), np.uint32),
+        np.empty(BLOCK, np.int32),
+        np.empty(BLOCK, np.uint32),
+        np.empty(BLOCK, np.uint32),
         np.empty(BLOCK, np.uint32),
         np.empty(BLOCK, np.uint32),
         np.empty((num_windows, BLOCK)),
@@ -100,9 +108,9 @@ def empty_block(num_windows: int, num_columns: int) -> Block:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def fill(block: Block, node: np.ndarray, at: np.ndarray, order: np.ndarray, start: int, last: int) -> int:
-    """Fill `row`, `node` and `at` with the rows order[start:last], as many as fit; gives their number."""
-    m = min(BLOCK, last - start)
+def fill(block: Block, node: np.ndarray, at: np.ndarray, order: np.ndarray, start: int) -> int:
+    """Fill `row`, `node` and `at` with the rows from order[start] on, as many as fit; gives their number."""
+    m: int = min(BLOCK, order.shape[0] - start)
     for i in range(m):
         row = order[start + i]
         block.row[i], block.node[i], block.at[i] = row, node[row], at[row]
@@ -114,8 +122,10 @@ def look_up(block: Block, m: int, of: Lists, bound: np.ndarray) -> None:
     """Fill `begin`, `end` and `upto`: items below the `bound` [G], int32, of the row's moment."""
     for i in range(m):
         block.begin[i], block.end[i] = of.begin[block.node[i]], of.end[block.node[i]]
-    for i in range(m):
-        block.end[i] = before(of.item, np.uint64(block.begin[i]), np.uint64(block.end[i]), bound[block.at[i]])
+        block.bound[i] = bound[block.at[i]]
+    for i in range(m):  # has memory bring what the search looks at first, for all rows at once
+        block.scratch[0, i] = of.item[(block.begin[i] + block.end[i]) >> np.uint32(1)]
+    before(of.item, block.begin, block.end, block.bound, m, block.end)
     for i in range(m):
         block.upto[i] = block.end[i] - np.uint32(1) if block.end[i] > block.begin[i] else np.uint32(0)
 
@@ -124,18 +134,10 @@ def look_up(block: Block, m: int, of: Lists, bound: np.ndarray) -> None:
 def look_up_windows(block: Block, m: int, of: Lists, low: np.ndarray) -> None:
     """Fill `inside`, after `begin` and `end`."""
     last = low.shape[1]
-    for w in range(0, last, TOGETHER):
+    for w in range(last):  # each begins where the one before begins or earlier
         for i in range(m):
-            g = block.at[i]
-            found = back_to(
-                of.item, np.uint64(block.begin[i]), np.uint64(block.end[i]), (low[g, w], low[g, w + 1], low[g, w + 2])
-            )
-            block.inside[w, i], block.inside[w + 1, i], block.inside[w + 2, i] = found
-    for w in range(last):
-        for i in range(m):
-            if block.end[i] - block.inside[w, i] == REACH:  # it may well begin earlier
-                begin, end = np.uint64(block.begin[i]), np.uint64(block.inside[w, i])
-                block.inside[w, i] = before(of.item, begin, end, low[block.at[i], w])
+            block.bound[i] = low[block.at[i], w]
+        back_to(of.item, block.begin, block.inside[w - 1] if w else block.end, block.bound, m, block.inside[w])
     for i in range(m):
         block.inside[last, i] = block.begin[i]
 
@@ -220,11 +222,19 @@ def write_attribute_ages(block: Block, m: int, times: np.ndarray, moments: Momen
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def write_scaled(block: Block, m: int, scale: Scale, version: np.ndarray, out: np.ndarray, column: int) -> None:
     """Scale the columns and write them to `out` from `column` on."""
+    first, width, raw, mean, factor, clip = (
+        np.uint64(column),
+        block.raw.shape[1],
+        block.raw,
+        scale.mean,
+        scale.factor,
+        scale.clip,
+    )
     for i in range(m):
-        of = version[block.at[i]]
-        raw, mean, factor, line = block.raw[i], scale.mean[of], scale.factor[of], out[block.row[i], column:]
-        for j in range(raw.shape[0]):
-            line[j] = min(max((raw[j] - mean[j]) * factor[j], -scale.clip), scale.clip)
+        of, row = np.uint64(version[block.at[i]]), np.uint64(block.row[i])
+        for j in range(width):
+            k = np.uint64(j)
+            out[row, first + k] = min(max((raw[i, k] - mean[of, k]) * factor[of, k], -clip), clip)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -13,9 +13,9 @@ from recsys.graph import timed_kernel as kernel
 from recsys.graph.counters import RATE_UNIT, RECENT_SHARE, popularity_when_met
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
 from recsys.graph.timed_columns_kernel import Moments, Scale
-from recsys.graph.timed_lists_kernel import TOGETHER, by_node, run_sums
+from recsys.graph.timed_lists_kernel import run_sums
 from recsys.graph.timed_nodes import groups, lists, longest, nodes_with_events, sorted_lists
-from recsys.threads import in_parts
+from recsys.threads import Work
 
 KINDS = {USER: kernel.USERS, CONTENT: kernel.CONTENTS, CREATOR: kernel.GROUPS, TAG: kernel.GROUPS}
 
@@ -31,15 +31,8 @@ class TimedCounters:
 
     def __init__(self, log: EventLog, windows: Sequence[float], times: dict[str, np.ndarray]) -> None:
         self._log = log
-        # Events by type are counted in the whole past and in its latest part. Windows are filled up to whole groups.
-        shares = sorted({*windows, RECENT_SHARE} - {1.0})
-        self._shares = [*shares, *[0.0] * (-len(shares) % TOGETHER), 1.0]
-        self._num_nodes = {
-            USER: len(log.users),
-            CONTENT: len(log.contents),
-            CREATOR: len(log.creators),
-            TAG: len(log.tags),
-        }
+        # Events by type are counted in the whole past and in its latest part.
+        self._shares = sorted({*windows, RECENT_SHARE, 1.0})
         self._values = values = _Values(log)
         event = np.arange(len(log))
         made = np.flatnonzero(log.creator_of >= 0)
@@ -90,7 +83,7 @@ class TimedCounters:
             version=version,
         )
 
-    def write(
+    def writing(
         self,
         node_type: str,
         node: np.ndarray,
@@ -100,8 +93,8 @@ class TimedCounters:
         scale: Scale,
         out: np.ndarray,
         column: int = 0,
-    ) -> None:
-        """Write scaled counters, in the order of `Counters` and followed by attribute ages and for users `cold`.
+    ) -> Work:
+        """What writes scaled counters, in the order of `Counters`, then attribute ages and for users `cold`, last.
 
         Args:
             node_type: of all nodes.
@@ -112,14 +105,12 @@ class TimedCounters:
             out: written to, float32, [P, all columns]; `cold` is the last.
             column: column of `out` where they begin.
         """
-        order = by_node(node, self._num_nodes[node_type])
+        kind, windows, nodes = KINDS[node_type], self._windows, self._nodes[node_type]
 
-        def write_rows(first: int, last: int) -> None:
-            rows = (node, at, moments, self._windows, self._nodes[node_type], scale, order, out, column)
-            kernel.write(KINDS[node_type], *rows, first, last)
+        def write(first: int, last: int) -> None:
+            kernel.write(kind, node, at, moments, windows, nodes, scale, out, column, first, last)
 
-        for _ in in_parts(write_rows, len(node)):
-            pass
+        return write, len(node)
 
 
 class _Values:

@@ -11,6 +11,7 @@ from recsys.graph.node_features import CLIP, NodeFeatures, last_readings
 from recsys.graph.schema import CONTENT, USER
 from recsys.graph.timed_columns_kernel import Moments, Scale
 from recsys.graph.timed_counters import TimedCounters
+from recsys.threads import Work, together
 
 Rows = Mapping[str, tuple[np.ndarray, np.ndarray]]  # node type -> nodes and, of each, which time
 
@@ -35,6 +36,7 @@ class TimedFeatures:
         self._counters = None if windows is None else TimedCounters(log, windows, time_attributes)
         self._readings = features.readings
         self._times = times
+        self._width = {node_type: len(names) for node_type, names in features.number_names.items()}
         scalings = [features.scaling(int(t)) for t in times]
         self._scale = {
             node_type: Scale(
@@ -55,29 +57,36 @@ class TimedFeatures:
         Returns:
             Node type -> `x` float32 [P, numbers] and `x_cat` int64 [P, vocabularies].
         """
+        features, works = self.prepared(rows, times)
+        together(works)
+        return features
+
+    def prepared(self, rows: Rows, times: np.ndarray) -> tuple[dict[str, tuple[Tensor, Tensor]], list[Work]]:
+        """What `at` gives, and the works that write it: to be done beside others."""
         version = np.maximum(np.searchsorted(self._times, times, side="right") - 1, 0)
         moments = None if self._counters is None else self._counters.moments(times, version)
-        return {node_type: self._of_type(node_type, *pair, times, moments) for node_type, pair in rows.items()}
+        features, works = {}, []
+        for node_type, (node, at) in rows.items():
+            attributes = self._attributes[node_type]
+            x = torch.empty(len(node), self._width[node_type])
+            features[node_type] = x, torch.from_numpy(attributes.categories[node])
+            if attributes.numbers.shape[1]:
+                x.numpy()[:, : attributes.numbers.shape[1]] = attributes.numbers[node]
+            if moments is not None:
+                works.append(self._counting(node_type, node, at, moments, x.numpy()))
+        return features, works
 
-    def _of_type(
-        self, node_type: str, node: np.ndarray, at: np.ndarray, times: np.ndarray, moments: Moments | None
-    ) -> tuple[Tensor, Tensor]:
-        numbers, scale = self._attributes[node_type].numbers, self._scale[node_type]
-        categories = torch.from_numpy(self._attributes[node_type].categories[node])
-        if self._counters is None or moments is None:  # without time features
-            return torch.from_numpy(numbers[node]), categories
-        readings = self._readings.get(node_type)
+    def _counting(self, node_type: str, node: np.ndarray, at: np.ndarray, moments: Moments, x: np.ndarray) -> Work:
+        """What writes the counters of nodes of a type to x, [P, numbers]; writes their readings."""
+        assert self._counters is not None
+        scale, readings = self._scale[node_type], self._readings.get(node_type)
         read = []
         if readings is not None and readings.names:
-            read = list(last_readings(readings, node, times[at]).values())
-        width, counted = numbers.shape[1], scale.mean.shape[1] - len(read)
-        x = np.empty((len(node), width + counted + len(read) + (node_type == USER)), dtype=np.float32)
-        if width:
-            x[:, :width] = numbers[node]
-        counters = Scale(scale.mean[:, :counted].copy(), scale.factor[:, :counted].copy(), scale.clip)
-        self._counters.write(node_type, node, at, moments=moments, scale=counters, out=x, column=width)
+            read = list(last_readings(readings, node, moments.time[at]).values())
+        width, counted = self._attributes[node_type].numbers.shape[1], scale.mean.shape[1] - len(read)
         if read:  # they stand between the counters and `cold`
             mean, factor = (of[moments.version[at], counted:] for of in (scale.mean, scale.factor))
             scaled = (np.column_stack(read) - mean) * factor
             x[:, width + counted : width + counted + len(read)] = scaled.clip(-scale.clip, scale.clip)
-        return torch.from_numpy(x), categories
+        counters = Scale(scale.mean[:, :counted].copy(), scale.factor[:, :counted].copy(), scale.clip)
+        return self._counters.writing(node_type, node, at, moments=moments, scale=counters, out=x, column=width)

@@ -1,8 +1,8 @@
 """The compiled part of counters of many nodes at many times; `timed_counters.py` prepares its arrays.
 
-Row i is a node as of the time of moment `at[i]`. It runs without the interpreter's lock on rows order[first:last], in
-blocks, column by column: see `timed_columns_kernel.py`. A new column is one more call, in the place where `counters`
-has it.
+Row i is a node as of the time of moment `at[i]`. It runs without the interpreter's lock on rows [first, last), in the
+order of their nodes, in blocks, column by column: see `timed_columns_kernel.py`. A new column is one more call, in the
+place where `counters` has it.
 
 Numba keeps compiled code by the date of this file alone: touch it after a change of what it imports.
 """
@@ -29,7 +29,7 @@ from recsys.graph.timed_columns_kernel import (
     write_type_counts,
     write_window_counts,
 )
-from recsys.graph.timed_lists_kernel import Lists, before
+from recsys.graph.timed_lists_kernel import FIRST, Lists, before, by_node
 
 PRIOR = 5.0  # of a content's mean value, see `values.PRIOR_EVENTS`
 
@@ -56,17 +56,17 @@ class Nodes(NamedTuple):
 
     Attributes:
         events: their events.
-        time: of each item of `events`, ns, int64, [items + 2 REACH].
+        time: of each item of `events`, ns, int64, [FIRST + items].
         types: of each type the node's events up to and including each item, and zeros at place 0, int32,
-            [items + 2 REACH, T]; not of groups.
+            [FIRST + items, T]; not of groups.
         popularity: of users: sum up to and including each item of the logarithm of the content's popularity when they
-            met, float64, [items + 2 REACH].
+            met, float64, [FIRST + items].
         exists_from: int64, [n].
         first_time: time of the first event, after all times without any, int64, [n].
         times: their attributes that are times, int64, [n, k].
         contents: the contents that a user made, or of a group.
         values: of contents: the valued events of each type with values; row content x K + k.
-        total: sum of the row's values up to and including each item of `values`, float64, [items + 2 REACH].
+        total: sum of the row's values up to and including each item of `values`, float64, [FIRST + items].
     """
 
     events: Lists
@@ -90,7 +90,6 @@ def write(
     windows: Windows,
     nodes: Nodes,
     scale: Scale,
-    order: np.ndarray,
     out: np.ndarray,
     column: int,
     first: int,
@@ -106,16 +105,16 @@ def write(
         windows: what is counted.
         nodes: all nodes of the type.
         scale: how columns are scaled; `cold` is not.
-        order: the rows in the order they are visited; by node is fastest, as a node's lists are read from memory but
-            once, uint32, [P].
         out: written to, float32, [P, all columns]; the last of users is whether they are cold.
         column: column of `out` where these begin.
-        first: first place in `order`.
-        last: the place after the last.
+        first: first row.
+        last: the row after the last.
     """
-    block = empty_block(moments.rate.shape[1], scale.mean.shape[1])
-    for start in range(first, last, BLOCK):
-        m, line = fill(block, node, at, order, start, last), 0
+    block, order = empty_block(moments.rate.shape[1], scale.mean.shape[1]), np.empty(last - first, np.uint32)
+    # A node's lists are read from memory but once where its rows follow one another.
+    by_node(node, first, last, nodes.events.begin.shape[0], order)
+    for start in range(0, last - first, BLOCK):
+        m, line = fill(block, node, at, order, start), 0
         if kind == GROUPS:
             look_up(block, m, nodes.contents, moments.num_contents)
             for i in range(m):
@@ -157,28 +156,40 @@ def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.ndarray, column: int) -> None:
     """Log count of the contents that each user made."""
+    if posts.item.shape[0] == FIRST:
+        block.raw[:m, column] = 0.0
+        return
     for i in range(m):
         v, g = block.node[i], block.at[i]
-        begin = np.uint64(posts.begin[v])
-        end = np.uint64(posts.end[v]) if v < moments.num_users[g] else begin
-        if end > begin:
-            end = before(posts.item, begin, end, moments.num_contents[g])
-        block.raw[i, column] = logs[end - begin]
+        block.start[i] = posts.begin[v]
+        block.stop[i] = posts.end[v] if v < moments.num_users[g] else block.start[i]
+        block.bound[i] = moments.num_contents[g]
+    before(posts.item, block.start, block.stop, block.bound, m, block.stop)
+    for i in range(m):
+        block.raw[i, column] = logs[block.stop[i] - block.start[i]]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _write_mean_values(block: Block, m: int, nodes: Nodes, moments: Moments, column: int) -> None:
     """See `values.ValueScale`."""
     num_kinds = moments.low_value.shape[1]
+    if not num_kinds:
+        block.raw[:m, column] = 0.0
+        return
     for i in range(m):
-        g = block.at[i]
-        excess, valued = 0.0, 0
-        for k in range(num_kinds):
+        block.real[0, i], block.real[1, i] = 0.0, 0.0
+        block.bound[i] = moments.num_events[block.at[i]]
+    for k in range(num_kinds):
+        for i in range(m):
             row = num_kinds * block.node[i] + k
-            begin, end = np.uint64(nodes.values.begin[row]), np.uint64(nodes.values.end[row])
-            count = int(before(nodes.values.item, begin, end, moments.num_events[g]) - begin)
+            block.start[i], block.stop[i] = nodes.values.begin[row], nodes.values.end[row]
+        before(nodes.values.item, block.start, block.stop, block.bound, m, block.stop)
+        for i in range(m):
+            g, count = block.at[i], block.stop[i] - block.start[i]
             if count:
-                total = nodes.total[int(begin) + count - 1] - count * moments.low_value[g, k]
-                excess += total / moments.value_width[g, k]
-                valued += count
-        block.raw[i, column] = (excess - valued * moments.mean_value[g]) / (valued + PRIOR)
+                total = nodes.total[block.stop[i] - np.uint32(1)] - count * moments.low_value[g, k]
+                block.real[0, i] += total / moments.value_width[g, k]
+                block.real[1, i] += count
+    for i in range(m):
+        excess, valued = block.real[0, i], block.real[1, i]
+        block.raw[i, column] = (excess - valued * moments.mean_value[block.at[i]]) / (valued + PRIOR)

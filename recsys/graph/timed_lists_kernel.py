@@ -9,10 +9,10 @@ import numba
 import numpy as np
 
 BUCKETS = 4096  # into which rows are put by node
-REACH = 32  # items that are compared with a bound at once
-TOGETHER = 3  # bounds that are compared with the same items at once
+NEAR = 8  # last items of a list, which are looked at before all others are searched
+FIRST = NEAR  # place of the first item of all lists; place 0 stands for none
 
-_ONE, _REACH = np.uint64(1), np.uint64(REACH)
+_ONE, _NEAR = np.uint64(1), np.uint64(NEAR)
 
 
 class Lists(NamedTuple):
@@ -20,7 +20,7 @@ class Lists(NamedTuple):
 
     Attributes:
         begin, end: where each node's begin and end in `item`, uint32, [nodes].
-        item: between REACH zeros on either side, int32, [items + 2 REACH].
+        item: from place FIRST on, int32, [FIRST + items].
     """
 
     begin: np.ndarray
@@ -36,13 +36,13 @@ def in_lists(node: np.ndarray, item: np.ndarray, num_nodes: int, items: np.ndarr
         node: of each pair, int64, [P].
         item: of each pair, ascending, int64, [P].
         num_nodes: nodes.
-        items: written to from REACH on: the items list by list, int32, [P + 2 REACH].
-        pair: written to alike: which pair each came from, int32, [P + 2 REACH].
+        items: written to from FIRST on: the items list by list, int32, [FIRST + P].
+        pair: written to alike: which pair each came from, int32, [FIRST + P].
     """
     offset = np.zeros(num_nodes + 1, np.int64)
     for v in node:
         offset[v + 1] += 1
-    offset[0] = REACH
+    offset[0] = FIRST
     for v in range(num_nodes):
         offset[v + 1] += offset[v]
     cursor = offset[:-1].copy()
@@ -55,7 +55,7 @@ def in_lists(node: np.ndarray, item: np.ndarray, num_nodes: int, items: np.ndarr
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def run_counts(offset: np.ndarray, kind: np.ndarray, counts: np.ndarray) -> None:
-    """Of each kind count the items of a node up to and including each, int32, [items + 2 REACH, kinds].
+    """Of each kind count the items of a node up to and including each, int32, [FIRST + items, kinds].
 
     They begin anew with every node.
     """
@@ -67,7 +67,7 @@ def run_counts(offset: np.ndarray, kind: np.ndarray, counts: np.ndarray) -> None
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def run_sums(offset: np.ndarray, value: np.ndarray, sums: np.ndarray) -> None:
-    """Sum each node's values up to and including each, float64, [items + 2 REACH].
+    """Sum each node's values up to and including each, float64, [FIRST + items].
 
     Sums begin anew with every node: so no rounding and no bit of one node depends on the others.
     """
@@ -79,49 +79,57 @@ def run_sums(offset: np.ndarray, value: np.ndarray, sums: np.ndarray) -> None:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def by_node(node: np.ndarray, num_nodes: int) -> np.ndarray:
-    """The rows about in the order of their nodes: near enough for memory, and quicker than a sort; int32, [P]."""
+def by_node(node: np.ndarray, first: int, last: int, num_nodes: int, order: np.ndarray) -> None:
+    """Fill `order` (uint32) with the rows [first, last) about in the order of their nodes.
+
+    It is near enough for memory, and quicker than a sort.
+    """
     shift = 0
     while num_nodes >> shift > BUCKETS:
         shift += 1
     offset = np.zeros((num_nodes >> shift) + 2, np.int64)
-    for v in node:
-        offset[(v >> shift) + 1] += 1
+    for i in range(first, last):
+        offset[(node[i] >> shift) + 1] += 1
     for k in range(1, offset.shape[0]):
         offset[k] += offset[k - 1]
-    order = np.empty(len(node), np.uint32)
-    for i in range(len(node)):
+    for i in range(first, last):
         k = node[i] >> shift
         order[offset[k]] = i
         offset[k] += 1
-    return order
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def before(items: np.ndarray, begin: np.uint64, end: np.uint64, bound: int) -> np.uint64:
-    """Where the first of the ascending items [begin, end) that is at least `bound`, int32, is."""
-    size = end - begin  # unsigned, for indices that need no check
-    while size > _REACH:
-        half = size >> _ONE
-        begin = begin + half if items[begin + half - _ONE] < bound else begin
-        size -= half
-    count, room = np.int32(0), np.int32(size)
-    for k in range(REACH):  # without a branch, many at once
-        count += np.int32((items[begin + np.uint64(k)] < bound) & (np.int32(k) < room))
-    return begin + np.uint64(count)
+def before(items: np.ndarray, begin: np.ndarray, end: np.ndarray, bound: np.ndarray, m: int, found: np.ndarray) -> None:
+    """Where the first of each row's ascending items [begin, end) that is at least its `bound` is, for m rows.
+
+    Loops are here, not around a function of one row: numba counts the references to arrays at every call.
+    """
+    for i in range(m):
+        low, size, most = np.uint64(begin[i]), np.uint64(end[i]) - np.uint64(begin[i]), bound[i]
+        while size > _ONE:  # without a branch that could be guessed wrong
+            half = size >> _ONE
+            low += half * np.uint64(items[low + half - _ONE] < most)
+            size -= half
+        found[i] = low + np.uint64(size == _ONE and items[low] < most)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def back_to(
-    items: np.ndarray, begin: np.uint64, end: np.uint64, bounds: tuple[int, int, int]
-) -> tuple[np.uint64, np.uint64, np.uint64]:
-    """`before` for bounds, int32, but it looks no further back than REACH items."""
-    low, middle, high = bounds
-    first = second = third = np.int32(0)
-    start, outside = end - _REACH, np.int32(REACH) - np.int32(end - begin if end - begin < _REACH else _REACH)
-    for k in range(REACH):
-        item, own = items[start + np.uint64(k)], np.int32(k) >= outside
-        first += np.int32((item >= low) & own)
-        second += np.int32((item >= middle) & own)
-        third += np.int32((item >= high) & own)
-    return end - np.uint64(first), end - np.uint64(second), end - np.uint64(third)
+    items: np.ndarray, begin: np.ndarray, end: np.ndarray, bound: np.ndarray, m: int, found: np.ndarray
+) -> None:
+    """What `before` gives, sooner where it is near the end; NEAR places must lie before `begin`."""
+    for i in range(m):
+        low, high, least = np.uint64(begin[i]), np.uint64(end[i]), bound[i]
+        inside, count = _ONE, np.uint64(0)
+        for k in range(1, NEAR + 1):  # without a branch that could be guessed wrong
+            inside &= np.uint64(items[high - np.uint64(k)] >= least)
+            count += inside
+        if count < _NEAR or high - low <= _NEAR:
+            found[i] = high - min(count, high - low)
+            continue
+        size = high - low - _NEAR
+        while size > _ONE:
+            half = size >> _ONE
+            low += half * np.uint64(items[low + half - _ONE] < least)
+            size -= half
+        found[i] = low + np.uint64(size == _ONE and items[low] < least)

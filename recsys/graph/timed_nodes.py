@@ -4,7 +4,7 @@ import numpy as np
 
 from recsys.data.event_log import NEVER, EventLog
 from recsys.graph.timed_kernel import Nodes
-from recsys.graph.timed_lists_kernel import REACH, Lists, in_lists, run_counts, run_sums
+from recsys.graph.timed_lists_kernel import FIRST, Lists, in_lists, run_counts, run_sums
 
 # Nodes that arrays hold beyond the last: with one node or none, numpy would say that columns lie in one piece, and
 # numba would compile for that anew.
@@ -76,11 +76,11 @@ def lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> Lists:
 
 
 def sorted_lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> tuple[Lists, np.ndarray, np.ndarray]:
-    """Lists as `lists`, where they begin, [num_nodes + 1], and which pair each item came from, [P + 2 REACH]."""
+    """Lists as `lists`, where they begin, [num_nodes + 1], and which pair each item came from, [FIRST + P]."""
     # Made here, not by numba: numpy asks for large pages.
-    items, pair = (np.zeros(len(node) + 2 * REACH, np.int32) for _ in range(2))
+    items, pair = (np.zeros(FIRST + len(node), np.int32) for _ in range(2))
     offset = in_lists(node.astype(np.int64), item.astype(np.int64), num_nodes, items, pair)
-    ends = np.full((num_nodes + SPARE, 2), REACH, np.uint32)
+    ends = np.full((num_nodes + SPARE, 2), FIRST, np.uint32)
     ends[:num_nodes, 0], ends[:num_nodes, 1] = offset[:-1], offset[1:]
     return Lists(ends[:, 0], ends[:, 1], items), offset, pair
 

@@ -11,31 +11,39 @@ FEW = 4
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31, _S32, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32), np.uint64(11)
+_ONE, _S63 = np.uint64(1), np.uint64(63)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def draw_uniform(state: np.ndarray, low: int, high: int, wanted: int, replace: bool, picked: np.ndarray) -> int:
     """Draw `wanted` of the edges [low, high), each as likely; returns how many were drawn.
 
-    `picked` must have room for them, and for all of [low, high) where these are at most FEW x wanted.
+    `picked` must have room for them.
     """
     size = high - low
     if replace:
         for j in range(wanted):
             picked[j] = low + _below(state, size)
         return wanted
-    if size <= FEW * wanted:  # the beginning of a random order (Fisher and Yates)
+    if size <= wanted:
         for j in range(size):
             picked[j] = low + j
-        for j in range(min(wanted, size)):
-            other = j + _below(state, size - j)
-            picked[j], picked[other] = picked[other], picked[j]
-        return min(wanted, size)
-    for j in range(wanted):  # Floyd's algorithm
-        drawn, repeated = low + _below(state, size - wanted + j + 1), False
-        for i in range(j):
-            repeated |= picked[i] == drawn
-        picked[j] = low + size - wanted + j if repeated else drawn
+        return size
+    # Floyd's algorithm. Of each place drawn a bit is set: up to 64 places have bits of their own, more share them.
+    drawn = np.uint64(0)
+    for j in range(wanted):
+        last = size - wanted + j
+        place = _below(state, last + 1)
+        bit = _ONE << (np.uint64(place) & _S63)
+        if drawn & bit:
+            repeated = size <= 64
+            for i in range(0 if repeated else j):
+                repeated |= picked[i] == low + place
+            if repeated:
+                place = last
+                bit = _ONE << (np.uint64(place) & _S63)
+        drawn |= bit
+        picked[j] = low + place
     return wanted
 
 

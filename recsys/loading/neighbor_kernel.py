@@ -18,6 +18,8 @@ from recsys.loading.adjacency_kernel import LAST, UNIFORM, Adjacency
 from recsys.loading.draw_kernel import FEW, draw_uniform, draw_weighted
 from recsys.loading.node_table_kernel import empty_table, place_of
 
+_ONE = np.uint64(1)
+
 
 class Roots(NamedTuple):
     """The nodes that subgraphs grow from, sorted by subgraph; S subgraphs, M roots.
@@ -62,7 +64,8 @@ class Result(NamedTuple):
 
     Attributes:
         node, batch: node and subgraph, int64, [N].
-        edge_index: places of source and target among their types' nodes, int64, [2, E].
+        edge_index: places of sources, then of targets, among their types' nodes, of one type after the other, int64,
+            [2 E].
         edge: number of the edge in its type's `edge_index`, int64, [E].
     """
 
@@ -87,15 +90,17 @@ def find(
         last: the subgraph after the last.
         guess: nodes and edges to make room for at first.
     """
+    # Named once: numba counts references to arrays wherever they are taken from a tuple or given to a function.
+    into_offset, row_of, start, time, ended = graph.into_offset, graph.row, graph.start, graph.time, graph.end
+    any_ends = ended.shape[0] > 0
     num_types, hops, most_types = graph.first_id.shape[0], fan_out.shape[1], 0
     for kind in range(num_types):
         most_types = max(most_types, graph.into_offset[kind + 1] - graph.into_offset[kind])
     node_type, node = np.empty(guess, np.uint8), np.empty(guess, np.int32)
     edge_type, edge = np.empty(guess, np.uint8), np.empty((guess, 3), np.int32)
     picked, score = np.empty(64, np.int64), np.empty(16, np.float64)  # of draws
-    ranges = np.empty(
-        (64, 3), np.int64
-    )  # of the edges into the nodes of a hop: first, first and after the last visible
+    # Of the edges into the nodes of a hop: first, first visible and after the last visible; and room for two times.
+    ranges = np.empty((64, 5), np.int64)
     num_nodes = np.zeros((last - first, hops + 1, num_types), np.int64)
     num_edges = np.zeros((last - first, hops, fan_out.shape[0]), np.int64)
     state = np.zeros(1, np.uint64)
@@ -118,8 +123,29 @@ def find(
         for hop in range(hops):
             end, drawn = n, e
             if (end - begin) * most_types > ranges.shape[0]:
-                ranges = np.empty((2 * (end - begin) * most_types, 3), np.int64)
-            _find_ranges(graph, node_type, node, begin, end, t, ranges)
+                ranges = np.empty((2 * (end - begin) * most_types, 5), np.int64)
+            q = 0
+            for i in range(begin, end):
+                kind = node_type[i]
+                num_into = into_offset[kind + 1] - into_offset[kind]
+                at = row_of[kind] + num_into * node[i]
+                for a in range(num_into):
+                    row, line = np.uint64(at + a), np.uint64(q)
+                    ranges[line, 0], ranges[line, 2] = start[row], start[row + _ONE]
+                    q += 1
+            # What the search looks at first is asked for here, where no turn waits for an answer.
+            for p in range(q):
+                low, high = ranges[p, 0], ranges[p, 2]
+                ranges[p, 1] = low
+                ranges[p, 3] = time[np.uint64(high - 1)] if low < high else t
+                ranges[p, 4] = time[np.uint64(low + high) >> _ONE] if low < high else t
+            for p in range(q):
+                low, high = ranges[p, 0], ranges[p, 2]
+                if low < high and ranges[p, 3] >= t:
+                    ranges[p, 2] = first_from(time, low, high, t)
+            if any_ends:
+                for p in range(q):
+                    ranges[p, 1] = first_from(ended, ranges[p, 0], ranges[p, 2], t)
             q = 0
             for i in range(begin, end):
                 kind = node_type[i]
@@ -177,6 +203,7 @@ def place(
     found: Found,
     first: int,
     type_start: np.ndarray,
+    ends_start: np.ndarray,
     node_start: np.ndarray,
     edge_start: np.ndarray,
     result: Result,
@@ -188,6 +215,7 @@ def place(
         found: of the subgraphs from `first` on.
         first: first subgraph.
         type_start: where each node type begins in the result, int64, [node types].
+        ends_start: how much further than its edges the sources of each edge type begin, and its targets, int64, [R, 2].
         node_start: where the nodes of each subgraph, hop and type begin in the result, [S, hops + 1, node types].
         edge_start: where its edges do, [S, hops, R].
         result: written to.
@@ -219,45 +247,22 @@ def place(
             cursor = edge_start[s, hop].copy()
             for _ in range(found.num_edges[s - first, hop].sum()):
                 k = np.uint64(e)
-                at = np.uint64(cursor[found.edge_type[k]])
-                cursor[found.edge_type[k]] += 1
-                result.edge_index[0, at] = final[np.uint64(found.edge[k, 0])]
-                result.edge_index[1, at] = final[np.uint64(found.edge[k, 1])]
-                result.edge[at] = found.edge[k, 2]
+                r = found.edge_type[k]
+                at = cursor[r]
+                cursor[r] += 1
+                result.edge_index[np.uint64(at + ends_start[r, 0])] = final[np.uint64(found.edge[k, 0])]
+                result.edge_index[np.uint64(at + ends_start[r, 1])] = final[np.uint64(found.edge[k, 1])]
+                result.edge[np.uint64(at)] = found.edge[k, 2]
                 e += 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _find_ranges(
-    graph: Adjacency, node_type: np.ndarray, node: np.ndarray, begin: int, end: int, t: int, ranges: np.ndarray
-) -> None:
-    """Where the edges into the nodes [begin, end) begin, and the range of those that are visible from a time."""
-    q = 0
-    for i in range(begin, end):
-        kind = node_type[i]
-        num_into = graph.into_offset[kind + 1] - graph.into_offset[kind]
-        at = graph.row[kind] + num_into * node[i]
-        for a in range(num_into):
-            row, line = np.uint64(at + a), np.uint64(q)
-            ranges[line, 0], ranges[line, 2] = graph.start[row], graph.start[row + np.uint64(1)]
-            q += 1
-    for p in range(q):
-        low, high = ranges[p, 0], ranges[p, 2]
-        ranges[p, 1] = low
-        if low < high and graph.time[np.uint64(high - 1)] >= t:
-            ranges[p, 2] = first_from(graph.time, low, high, t)
-    if graph.end.shape[0]:
-        for p in range(q):
-            ranges[p, 1] = first_from(graph.end, ranges[p, 0], ranges[p, 2], t)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(inline="always")  # type: ignore[untyped-decorator]
 def first_from(time: np.ndarray, low: int, high: int, t: int) -> int:
     """Where the first of the ascending times [low, high) that is at least t is."""
     size = high - low
     while size > 1:  # without a branch that could be guessed wrong
         half = size >> 1
-        low = low + half if time[np.uint64(low + half - 1)] < t else low
+        low += half * (time[np.uint64(low + half - 1)] < t)
         size -= half
     return low + (size == 1 and time[low] < t)
 

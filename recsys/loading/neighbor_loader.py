@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import EdgeStorage
@@ -24,11 +25,11 @@ from recsys.loading.batch import LinkBatch
 from recsys.loading.event_attributes_kernel import write_event_attributes
 from recsys.loading.event_seeds import EventSeeds
 from recsys.loading.negatives import NegativeRequest, NegativeSampler
-from recsys.loading.neighbor_sampler import Strategy, TemporalNeighborSampler
+from recsys.loading.neighbor_sampler import Strategy, TemporalNeighborSampler, edge_index_of
 from recsys.loading.pyg_lib_sampler import PygLibSampler
 from recsys.loading.seeds import ContentMoods, cut_times
 from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler, subgraph_keys
-from recsys.threads import in_parts
+from recsys.threads import Work, together
 
 logger = logging.getLogger(__name__)
 
@@ -214,31 +215,36 @@ class NeighborLoader:
         data = HeteroData()
         data.time = torch.from_numpy(time)
         rows = {kind: (node.numpy(), out.batch[kind].numpy()) for kind, node in out.node.items()}
-        for kind, (x, x_cat) in self._features.at(rows, time).items():
+        features, works = self._features.prepared(rows, time)
+        for kind, (x, x_cat) in features.items():
             store = data[kind]
             store.x, store.x_cat, store.n_id, store.batch = x, x_cat, out.node[kind], out.batch[kind]
             store.num_sampled_nodes = out.num_sampled_nodes[kind]
             if kind in self._met_nodes.num_met:
-                row, subgraph = rows[kind]
-                store.met = torch.from_numpy(self._met_nodes.before(kind, row, time[subgraph]))
+                store.met = torch.empty(len(x), dtype=torch.int64)
+                works.append(self._met_nodes.writing(kind, *rows[kind], time, store.met.numpy()))
         for kind, source in out.row.items():
             store = data[kind]
-            store.edge_index = torch.stack([source, out.col[kind]])
+            store.edge_index = edge_index_of(source, out.col[kind])
             store.num_sampled_edges = out.num_sampled_edges[kind]
             if kind in self._known:
                 store.edge_attr = torch.empty(len(source), len(EVENT_ATTRIBUTES))
+                works.append(self._writing(kind, out, time, store.edge_attr))
             elif kind[1] == SIMILAR:
                 store.edge_attr = self._stores[kind].weight[out.edge[kind]][:, None]
-        kinds, first = list(self._known), int(self._log.time[0])
+        together(works, self._threads)
+        return data
+
+    def _writing(self, kind: EdgeType, out: HeteroSamplerOutput, time: np.ndarray, attributes: Tensor) -> Work:
+        """What writes the attributes of the sampled events of a type."""
+        edge, col, batch = out.edge[kind].numpy(), out.col[kind].numpy(), out.batch[kind[2]].numpy()
+        known, first, written = self._known[kind], int(self._log.time[0]), attributes.numpy()
 
         def write(begin: int, end: int) -> None:
-            for kind in kinds[begin:end]:
-                edge, col, batch = out.edge[kind].numpy(), out.col[kind].numpy(), out.batch[kind[2]].numpy()
-                write_event_attributes(edge, col, batch, *self._known[kind], first, time, data[kind].edge_attr.numpy())
+            part = slice(begin, end)
+            write_event_attributes(edge[part], col[part], batch, *known, first, time, written[part])
 
-        for _ in in_parts(write, len(kinds), self._threads):
-            pass
-        return data
+        return write, len(edge)
 
     def _rng(self, stream: int, epoch: int, place: int = 0) -> np.random.Generator:
         # Always four numbers: numpy seeds [1, 2] and [1, 2, 0] alike.

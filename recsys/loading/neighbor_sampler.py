@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.sampler import HeteroSamplerOutput
 
@@ -102,29 +103,40 @@ class TemporalNeighborSampler(SubgraphSampler):
         nodes_by_hop, edges_by_hop = num_nodes.sum(axis=0), num_edges.sum(axis=0)
         nodes, edges = _slices(self.node_types, nodes_by_hop), _slices(self.edge_types, edges_by_hop)
         type_start = np.array([part.start for part in nodes.values()], dtype=np.int64)
+        ends_start = np.array([(part.start, part.stop) for part in edges.values()], dtype=np.int64).reshape(-1, 2)
         total_nodes, total_edges = int(nodes_by_hop.sum()), int(edges_by_hop.sum())
         result = kernel.Result(
             node=np.empty(total_nodes, np.int64),
             batch=np.empty(total_nodes, np.int64),
-            edge_index=np.empty((2, total_edges), np.int64),
+            edge_index=np.empty(2 * total_edges, np.int64),
             edge=np.empty(total_edges, np.int64),
         )
 
         def place(first: int, last: int) -> None:
             for begin, found in parts[first:last]:
-                kernel.place(roots, found, begin, type_start, node_start, edge_start, result)
+                kernel.place(roots, found, begin, type_start, ends_start, node_start, edge_start, result)
 
         for _ in in_parts(place, len(parts), self._threads):
             pass
+        ends = torch.from_numpy(result.edge_index)
         return HeteroSamplerOutput(
             node={kind: torch.from_numpy(result.node[part]) for kind, part in nodes.items()},
-            row={kind: torch.from_numpy(result.edge_index[0, part]) for kind, part in edges.items()},
-            col={kind: torch.from_numpy(result.edge_index[1, part]) for kind, part in edges.items()},
+            row={kind: ends[2 * part.start : part.start + part.stop] for kind, part in edges.items()},
+            col={kind: ends[part.start + part.stop : 2 * part.stop] for kind, part in edges.items()},
             edge={kind: torch.from_numpy(result.edge[part]) for kind, part in edges.items()},
             batch={kind: torch.from_numpy(result.batch[part]) for kind, part in nodes.items()},
             num_sampled_nodes=dict(zip(self.node_types, nodes_by_hop.T.tolist(), strict=True)),
             num_sampled_edges=dict(zip(self.edge_types, edges_by_hop.T.tolist(), strict=True)),
         )
+
+
+def edge_index_of(source: Tensor, target: Tensor) -> Tensor:
+    """Sources and targets of edges, [e] each, as one tensor [2, e]: without copying where they follow one another."""
+    size, begin = len(source), source.storage_offset()
+    same = source.untyped_storage().data_ptr() == target.untyped_storage().data_ptr()
+    if same and target.storage_offset() == begin + size and source.is_contiguous() and target.is_contiguous():
+        return source.as_strided((2, size), (size, 1), begin)
+    return torch.stack([source, target])
 
 
 def checked_fan_out(fan_out: FanOut, edge_types: Sequence[EdgeType]) -> np.ndarray:

@@ -13,7 +13,7 @@ from recsys.graph.schema import CONTENT, USER
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.graph.timed_columns_kernel import Scale
 from recsys.graph.timed_counters import TimedCounters
-from recsys.graph.timed_lists_kernel import REACH, back_to, before
+from recsys.graph.timed_lists_kernel import BUCKETS, FIRST, back_to, before, by_node
 from tests.factories import tiny_log
 from tests.graph.logs import with_other_future
 
@@ -27,7 +27,7 @@ def raw_counters(log: EventLog, node_type: str, nodes: np.ndarray, times: np.nda
     at, node = (part.ravel() for part in np.meshgrid(np.arange(len(times)), nodes, indexing="ij"))
     order = np.random.default_rng(0).permutation(len(node))
     out = np.full((len(node), width + (node_type == USER)), np.nan, dtype=np.float32)
-    counters.write(
+    work, size = counters.writing(
         node_type,
         node[order],
         at[order],
@@ -35,6 +35,8 @@ def raw_counters(log: EventLog, node_type: str, nodes: np.ndarray, times: np.nda
         scale=Scale(np.zeros((1, width)), np.ones((1, width)), np.inf),
         out=out,
     )
+    work(0, size // 3)
+    work(size // 3, size)
     return out[np.argsort(order)].reshape(len(times), len(nodes), -1)
 
 
@@ -129,15 +131,32 @@ def test_between_two_scalings_the_earlier_one_counts(threads: int) -> None:
 @settings(deadline=None, max_examples=50)
 @given(
     items=st.lists(st.integers(0, 300), unique=True, max_size=150).map(sorted),
-    bounds=st.lists(st.integers(-5, 305), min_size=3, max_size=3),
+    bounds=st.lists(st.integers(-5, 305), min_size=1, max_size=5),
     around=st.integers(0, 40),
 )
 def test_searches_in_a_list_whatever_lies_around_it(items: list[int], bounds: list[int], around: int) -> None:
     beyond = np.random.default_rng(around).integers(0, 300, around)
-    padded = np.concatenate([np.zeros(REACH, int), beyond, items, beyond, np.zeros(REACH, int)]).astype(np.int32)
-    begin = np.uint64(REACH + around)
-    end = begin + np.uint64(len(items))
-    exact = [int(begin) + int(np.searchsorted(items, bound)) for bound in bounds]
-    assert [before(padded, begin, end, np.int32(bound)) for bound in bounds] == exact
-    found = back_to(padded, begin, end, tuple(np.int32(bound) for bound in bounds))
-    assert list(found) == [max(place, int(end) - REACH) for place in exact]
+    padded = np.concatenate([np.zeros(FIRST, int), beyond, items, beyond]).astype(np.int32)
+    m, first = len(bounds), FIRST + around
+    begin, end = (np.full(m + 1, place, dtype=np.uint32) for place in (first, first + len(items)))
+    exact = first + np.searchsorted(items, bounds)
+    for search in (before, back_to):
+        found = np.zeros(m + 1, np.uint32)
+        search(padded, begin, end, np.array([*bounds, 7], dtype=np.int32), m, found)
+        assert found.tolist() == [*exact, 0]
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 1000), num_nodes=st.sampled_from([1, 5, 3000, 100_000]), size=st.integers(0, 60))
+def test_rows_by_node_are_all_rows_and_those_of_a_node_lie_together(seed: int, num_nodes: int, size: int) -> None:
+    node = np.random.default_rng(seed).integers(0, num_nodes, size)
+    first, last = size // 4, size - size // 5
+    order = np.full(size + 1, 10**6, dtype=np.uint32)
+    by_node(node, first, last, num_nodes, order)
+    rows = order[: last - first].astype(np.int64)
+    assert sorted(rows) == list(range(first, last))
+    assert (order[last - first :] == 10**6).all()
+    shift = 0
+    while num_nodes >> shift > BUCKETS:
+        shift += 1
+    assert (np.diff(node[rows] >> shift) >= 0).all()

@@ -23,6 +23,7 @@ class Asked:
         user, content: rows in the log, int64, [B].
         label: soft label, float32, [B].
         time: query time, ns, int64, [B].
+        alike: how many seeds of its user could be asked for at its time, itself included; int64, [B].
         until: pairs that come about up to and including this time are no negatives; ns, int64, [B].
     """
 
@@ -30,6 +31,7 @@ class Asked:
     content: np.ndarray
     label: np.ndarray
     time: np.ndarray
+    alike: np.ndarray
     until: np.ndarray
 
 
@@ -88,6 +90,8 @@ class EventSeeds:
             )
         self._user, self._content, self._label = log.user[event[able]], log.content[event[able]], label[able]
         self._earliest, self._latest = earliest[able], latest[able]
+        # Users with the times from which, and up to which, their seeds can be asked for.
+        self._begins, self._ends = (np.sort(self._key(self._user, event)) for event in (self._earliest, self._latest))
 
     def __len__(self) -> int:
         return len(self._user)
@@ -101,8 +105,21 @@ class EventSeeds:
             content=self._content[seeds],
             label=self._label[seeds],
             time=self._log.time[query],
+            alike=self._num_askable(self._user[seeds], query),
             until=self._log.time[until],
         )
+
+    def _num_askable(self, user: np.ndarray, event: np.ndarray) -> np.ndarray:
+        """How many seeds of each user can be asked for at the time of each event, int64, [B]."""
+        key = self._key(user, event)
+        begun, ended = self._begins.searchsorted(key, side="right"), self._ends.searchsorted(key)
+        askable: np.ndarray = begun - ended  # seeds of lower users have both begun and ended
+        return askable
+
+    def _key(self, user: np.ndarray, event: np.ndarray) -> np.ndarray:
+        """A number for each user and time of an event, in the order of users, then times."""
+        key: np.ndarray = user * len(self._log) + self._log.time.searchsorted(self._log.time[event])
+        return key
 
     def comes_by(self, user: np.ndarray, content: np.ndarray, until: np.ndarray) -> np.ndarray:
         """Whether pairs have a target event in training up to and including a time (ns); all arguments broadcast."""

@@ -18,32 +18,30 @@ _ROOT_HALF = int(np.float64(0.5**0.5).view(np.int64))
 _LOG_2 = float(np.log(2.0))
 
 
+# Columns of `Moments.when` and `Moments.place`, lines of `Block.place`.
+TIME, SPAN = range(2)
+NUM_EVENTS, NUM_USERS, NUM_CONTENTS, VERSION, LOW = range(5)
+ROW, NODE, AT, BEGIN, END, UPTO, OUTSIDE, START, STOP, INSIDE = range(10)
+
+
 class Moments(NamedTuple):
     """Query times and what is the same for all nodes at each; G moments, L windows, the last of them the whole past.
 
+    What belongs to a moment lies side by side, in few arrays: numba is slow to compile what takes many.
+
     Attributes:
-        time: ns, int64, [G].
-        span: time since the first event, see `counters.span_before`, int64, [G].
-        num_events: events before each time, int64, [G].
-        num_users, num_contents: nodes that exist, int64, [G].
-        low: first event of each window but the last, int32, [G, L - 1].
+        when: TIME and, since the first event (see `counters.span_before`), SPAN; ns, int64, [G, 2].
+        place: NUM_EVENTS before each time, NUM_USERS and NUM_CONTENTS that exist, VERSION, which row of a `Scale`
+            counts, and from LOW on the first event of each window but the last; int32, [G, LOW + L - 1].
         rate: factor that turns a window's counts into rates, float64, [G, L].
-        low_value, value_width: least value of each type with values, and how far above it the largest, [G, K].
-        mean_value: mean of all scaled values, [G].
-        version: which row of a `Scale` counts, int64, [G].
+        value: mean of all scaled values, then the least value of each type with values, then how far above it the
+            largest is, float64, [G, 1 + 2 K].
     """
 
-    time: np.ndarray
-    span: np.ndarray
-    num_events: np.ndarray
-    num_users: np.ndarray
-    num_contents: np.ndarray
-    low: np.ndarray
+    when: np.ndarray
+    place: np.ndarray
     rate: np.ndarray
-    low_value: np.ndarray
-    value_width: np.ndarray
-    mean_value: np.ndarray
-    version: np.ndarray
+    value: np.ndarray
 
 
 class Scale(NamedTuple):
@@ -55,91 +53,74 @@ class Scale(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Some rows; arrays of length BLOCK.
+    """Some rows.
 
     Attributes:
-        row: which rows, uint32.
-        node, at: their node and moment, uint32.
-        begin, end: the items of the node's list that lie before the time, uint32.
-        inside: where those of each window begin, uint32, [L, BLOCK].
-        bound: what is searched for, int32.
-        upto, outside: last items before the time, and before a window; 0 for none, uint32.
-        start, stop: a range of other lists, uint32.
+        place: uint32, [INSIDE + L, BLOCK]: which ROW, its NODE and moment (AT); BEGIN and END of the node's items that
+            lie before the time; last item before the time (UPTO) and before a window (OUTSIDE), 0 for none; START and
+            STOP of a range of other lists; from INSIDE on, where the items of each window begin.
+        bound: what is searched for, int32, [BLOCK].
         real: numbers of at least 0 of which logarithms are asked, float64, [L, BLOCK].
         scratch: for `log1p`, float64, [3, BLOCK].
         raw: the columns, float64, [BLOCK, columns].
     """
 
-    row: np.ndarray
-    node: np.ndarray
-    at: np.ndarray
-    begin: np.ndarray
-    end: np.ndarray
-    inside: np.ndarray
+    place: np.ndarray
     bound: np.ndarray
-    upto: np.ndarray
-    outside: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
     real: np.ndarray
     scratch: np.ndarray
     raw: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def empty_block(num_windows: int, num_columns: int) -> Block:
     """A block without rows."""
     return Block(
-        np.empty(BLOCK, np.uint32),
-        np.empty(BLOCK, np.uint32),
-        np.empty(BLOCK, np.uint32),
-        np.empty(BLOCK, np.uint32),
-        np.empty(BLOCK, np.uint32),
-        np.empty((num_windows, BLOCK), np.uint32),
-        np.empty(BLOCK, np.int32),
-        np.empty(BLOCK, np.uint32),
-        np.empty(BLOCK, np.uint32),
-        np.empty(BLOCK, np.uint32),
-        np.empty(BLOCK, np.uint32),
-        np.empty((num_windows, BLOCK)),
-        np.empty((3, BLOCK)),
-        np.empty((BLOCK, num_columns)),
+        place=np.empty((INSIDE + num_windows, BLOCK), np.uint32),
+        bound=np.empty(BLOCK, np.int32),
+        real=np.empty((num_windows, BLOCK)),
+        scratch=np.empty((3, BLOCK)),
+        raw=np.empty((BLOCK, num_columns)),
     )
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def fill(block: Block, node: np.ndarray, at: np.ndarray, order: np.ndarray, start: int) -> int:
-    """Fill `row`, `node` and `at` with the rows from order[start] on, as many as fit; gives their number."""
+def fill(block: Block, node: np.ndarray, at: np.ndarray, order: np.ndarray, start: int, out: np.ndarray) -> int:
+    """Fill ROW, NODE and AT with the rows from order[start] on, as many as fit; gives their number."""
     m: int = min(BLOCK, order.shape[0] - start)
     for i in range(m):
-        row = order[start + i]
-        block.row[i], block.node[i], block.at[i] = row, node[row], at[row]
+        row = np.uint64(order[start + i])
+        block.place[ROW, i], block.place[NODE, i], block.place[AT, i] = row, node[row], at[row]
+    for i in range(m):  # has memory bring what is written to last
+        block.scratch[0, i] = out[block.place[ROW, i], 0]
     return m
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def look_up(block: Block, m: int, of: Lists, bound: np.ndarray) -> None:
-    """Fill `begin`, `end` and `upto`: items below the `bound` [G], int32, of the row's moment."""
+def look_up(block: Block, m: int, of: Lists, moments: Moments, bound: int) -> None:
+    """Fill BEGIN, END and UPTO: items below what column `bound` of `Moments.place` has for the row's moment."""
+    begin, end = block.place[BEGIN], block.place[END]
     for i in range(m):
-        block.begin[i], block.end[i] = of.begin[block.node[i]], of.end[block.node[i]]
-        block.bound[i] = bound[block.at[i]]
-    for i in range(m):  # has memory bring what the search looks at first, for all rows at once
-        block.scratch[0, i] = of.item[(block.begin[i] + block.end[i]) >> np.uint32(1)]
-    before(of.item, block.begin, block.end, block.bound, m, block.end)
+        begin[i], end[i] = of.begin[block.place[NODE, i]], of.end[block.place[NODE, i]]
+        block.bound[i] = moments.place[block.place[AT, i], bound]
+    for i in range(m):  # has memory bring what the search looks at, for all rows at once
+        block.scratch[0, i] = of.item[(begin[i] + end[i]) >> np.uint32(1)]
+        block.scratch[1, i] = of.item[end[i] - np.uint32(1)]
+    before(of.item, begin, end, block.bound, m, end)
     for i in range(m):
-        block.upto[i] = block.end[i] - np.uint32(1) if block.end[i] > block.begin[i] else np.uint32(0)
+        block.place[UPTO, i] = end[i] - np.uint32(1) if end[i] > begin[i] else np.uint32(0)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def look_up_windows(block: Block, m: int, of: Lists, low: np.ndarray) -> None:
-    """Fill `inside`, after `begin` and `end`."""
-    last = low.shape[1]
+def look_up_windows(block: Block, m: int, of: Lists, moments: Moments) -> None:
+    """Fill INSIDE, after BEGIN and END."""
+    last = moments.place.shape[1] - LOW
     for w in range(last):  # each begins where the one before begins or earlier
         for i in range(m):
-            block.bound[i] = low[block.at[i], w]
-        back_to(of.item, block.begin, block.inside[w - 1] if w else block.end, block.bound, m, block.inside[w])
+            block.bound[i] = moments.place[block.place[AT, i], LOW + w]
+        end = block.place[INSIDE + w - 1] if w else block.place[END]
+        back_to(of.item, block.place[BEGIN], end, block.bound, m, block.place[INSIDE + w])
     for i in range(m):
-        block.inside[last, i] = block.begin[i]
+        block.place[INSIDE + last, i] = block.place[BEGIN, i]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -147,7 +128,7 @@ def write_window_counts(block: Block, m: int, windows: np.ndarray, logs: np.ndar
     """Log counts of the items in each of the windows; gives the next column."""
     for w in windows:
         for i in range(m):
-            block.raw[i, column] = logs[block.end[i] - block.inside[w, i]]
+            block.raw[i, column] = logs[block.place[END, i] - block.place[INSIDE + w, i]]
         column += 1
     return column
 
@@ -160,13 +141,14 @@ def write_type_counts(
 
     `types` has the counts up to and including each item, and zeros at place 0.
     """
+    upto, outside, begin = block.place[UPTO], block.place[OUTSIDE], block.place[BEGIN]
     for w in windows:
         for i in range(m):
-            inside = block.inside[w, i]
-            block.outside[i] = inside - np.uint32(1) if inside > block.begin[i] else np.uint32(0)
+            inside = block.place[INSIDE + w, i]
+            outside[i] = inside - np.uint32(1) if inside > begin[i] else np.uint32(0)
         for k in range(types.shape[1]):
             for i in range(m):
-                block.raw[i, column + k] = logs[np.uint32(types[block.upto[i], k] - types[block.outside[i], k])]
+                block.raw[i, column + k] = logs[np.uint32(types[upto[i], k] - types[outside[i], k])]
         column += types.shape[1]
     return column
 
@@ -175,8 +157,9 @@ def write_type_counts(
 def write_ages(block: Block, m: int, times: np.ndarray, moments: Moments, column: int) -> None:
     """How old a time of each node is, see `counters.log_age`; a time of the query or later has age 0."""
     for i in range(m):
-        t = moments.time[block.at[i]]
-        block.real[0, i] = AGE_RESOLUTION * ((t - min(times[block.node[i]], t)) / moments.span[block.at[i]])
+        g = block.place[AT, i]
+        t, span = moments.when[g, TIME], moments.when[g, SPAN]
+        block.real[0, i] = AGE_RESOLUTION * ((t - min(times[block.place[NODE, i]], t)) / span)
     log1p(block.real[0], block.scratch, m)
     for i in range(m):
         block.raw[i, column] = block.real[0, i]
@@ -186,9 +169,9 @@ def write_ages(block: Block, m: int, times: np.ndarray, moments: Moments, column
 def write_freshness(block: Block, m: int, item_time: np.ndarray, moments: Moments, column: int) -> None:
     """How lately a node had its last item, 0 without any."""
     for i in range(m):
-        g = block.at[i]
-        age, span = moments.time[g] - item_time[block.upto[i]], moments.span[g]
-        block.real[0, i] = AGE_RESOLUTION * ((age if block.end[i] > block.begin[i] else span) / span)
+        g = block.place[AT, i]
+        age, span = moments.when[g, TIME] - item_time[block.place[UPTO, i]], moments.when[g, SPAN]
+        block.real[0, i] = AGE_RESOLUTION * ((age if block.place[END, i] > block.place[BEGIN, i] else span) / span)
     log1p(block.real[0], block.scratch, m)
     for i in range(m):
         block.raw[i, column] = np.log1p(AGE_RESOLUTION) - block.real[0, i]
@@ -199,7 +182,8 @@ def write_trends(block: Block, m: int, windows: np.ndarray, rate: np.ndarray, co
     """Log rate of each of the windows over that of the next; gives the next column."""
     for j in range(windows.shape[0]):
         for i in range(m):
-            block.real[j, i] = (block.end[i] - block.inside[windows[j], i]) * rate[block.at[i], windows[j]]
+            count = block.place[END, i] - block.place[INSIDE + windows[j], i]
+            block.real[j, i] = count * rate[block.place[AT, i], windows[j]]
         log1p(block.real[j], block.scratch, m)
     for j in range(1, windows.shape[0]):
         for i in range(m):
@@ -214,24 +198,19 @@ def write_attribute_ages(block: Block, m: int, times: np.ndarray, moments: Momen
     for k in range(times.shape[1]):
         write_ages(block, m, times[:, k], moments, column)
         for i in range(m):
-            block.raw[i, column + 1] = 1.0 if times[block.node[i], k] < moments.time[block.at[i]] else 0.0
+            t = moments.when[block.place[AT, i], TIME]
+            block.raw[i, column + 1] = 1.0 if times[block.place[NODE, i], k] < t else 0.0
         column += 2
     return column
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def write_scaled(block: Block, m: int, scale: Scale, version: np.ndarray, out: np.ndarray, column: int) -> None:
+def write_scaled(block: Block, m: int, scale: Scale, moments: Moments, out: np.ndarray, column: int) -> None:
     """Scale the columns and write them to `out` from `column` on."""
-    first, width, raw, mean, factor, clip = (
-        np.uint64(column),
-        block.raw.shape[1],
-        block.raw,
-        scale.mean,
-        scale.factor,
-        scale.clip,
-    )
+    first, width, clip = np.uint64(column), block.raw.shape[1], scale.clip
+    raw, mean, factor = block.raw, scale.mean, scale.factor
     for i in range(m):
-        of, row = np.uint64(version[block.at[i]]), np.uint64(block.row[i])
+        of, row = np.uint64(moments.place[block.place[AT, i], VERSION]), np.uint64(block.place[ROW, i])
         for j in range(width):
             k = np.uint64(j)
             out[row, first + k] = min(max((raw[i, k] - mean[of, k]) * factor[of, k], -clip), clip)

@@ -12,7 +12,7 @@ from recsys.data.event_log import EventLog
 from recsys.graph import timed_kernel as kernel
 from recsys.graph.counters import RATE_UNIT, RECENT_SHARE, popularity_when_met
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
-from recsys.graph.timed_columns_kernel import Moments, Scale
+from recsys.graph.timed_columns_kernel import Moments, Scale, empty_block
 from recsys.graph.timed_lists_kernel import run_sums
 from recsys.graph.timed_nodes import groups, lists, longest, nodes_with_events, sorted_lists
 from recsys.threads import Work
@@ -68,19 +68,13 @@ class TimedCounters:
         log = self._log
         n = log.time.searchsorted(times)
         sizes = np.column_stack([_window_sizes(n, share) for share in self._shares])
-        low_value, width, mean = self._values.as_of(n)
+        low = n[:, None] - sizes[:, :-1]
+        num_users, num_contents = (nodes.exists_from.searchsorted(times) for nodes in (log.users, log.contents))
         return Moments(
-            time=times,
-            span=np.where(n > 0, times - (log.time[0] if len(log) else 0), 1),
-            num_events=n.astype(np.int32),
-            num_users=log.users.exists_from.searchsorted(times),
-            num_contents=log.contents.exists_from.searchsorted(times).astype(np.int32),
-            low=(n[:, None] - sizes)[:, :-1].astype(np.int32),
+            when=np.column_stack([times, np.where(n > 0, times - (log.time[0] if len(log) else 0), 1)]),
+            place=np.column_stack([n, num_users, num_contents, version, low]).astype(np.int32),
             rate=RATE_UNIT / np.maximum(sizes, 1),
-            low_value=low_value,
-            value_width=width,
-            mean_value=mean,
-            version=version,
+            value=self._values.as_of(n),
         )
 
     def writing(
@@ -108,7 +102,8 @@ class TimedCounters:
         kind, windows, nodes = KINDS[node_type], self._windows, self._nodes[node_type]
 
         def write(first: int, last: int) -> None:
-            kernel.write(kind, node, at, moments, windows, nodes, scale, out, column, first, last)
+            block = empty_block(moments.rate.shape[1], scale.mean.shape[1])
+            kernel.write(kind, node, at, moments, windows, nodes, scale, block, out, column, first, last)
 
         return write, len(node)
 
@@ -133,8 +128,8 @@ class _Values:
         if len(event):
             run_sums(offset, log.value[event[pair]].astype(np.float64), self.total)
 
-    def as_of(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Least values and widths of the types [G, K], and the mean of all scaled values [G], of the first n events."""
+    def as_of(self, n: np.ndarray) -> np.ndarray:
+        """Mean of all scaled values, and least values and widths of the types, of the first n events; [G, 1 + 2 K]."""
         low, width = np.zeros((len(n), len(self._events))), np.ones((len(n), len(self._events)))
         total, count = np.zeros(len(n)), np.zeros(len(n), dtype=np.int64)
         for k, events in enumerate(self._events):
@@ -145,7 +140,7 @@ class _Values:
             width[:, k] = np.where(spread > 0, spread, 1.0)
             total += np.where(some, (self._sum[k][last] - m * low[:, k]) / width[:, k], 0.0)
             count += m
-        return low, width, total / np.maximum(count, 1)
+        return np.column_stack([total / np.maximum(count, 1), low, width])
 
 
 def _tags_of_events(log: EventLog) -> tuple[np.ndarray, np.ndarray]:

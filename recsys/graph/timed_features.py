@@ -9,7 +9,7 @@ from torch import Tensor
 from recsys.data.event_log import EventLog
 from recsys.graph.node_features import CLIP, NodeFeatures, last_readings
 from recsys.graph.schema import CONTENT, USER
-from recsys.graph.timed_columns_kernel import Moments, Scale
+from recsys.graph.timed_columns_kernel import TIME, VERSION, Moments, Scale
 from recsys.graph.timed_counters import TimedCounters
 from recsys.threads import Work, together
 
@@ -82,10 +82,10 @@ class TimedFeatures:
         scale, readings = self._scale[node_type], self._readings.get(node_type)
         read = []
         if readings is not None and readings.names:
-            read = list(last_readings(readings, node, moments.time[at]).values())
+            read = list(last_readings(readings, node, moments.when[at, TIME]).values())
         width, counted = self._attributes[node_type].numbers.shape[1], scale.mean.shape[1] - len(read)
         if read:  # they stand between the counters and `cold`
-            mean, factor = (of[moments.version[at], counted:] for of in (scale.mean, scale.factor))
+            mean, factor = (of[moments.place[at, VERSION], counted:] for of in (scale.mean, scale.factor))
             scaled = (np.column_stack(read) - mean) * factor
             x[:, width + counted : width + counted + len(read)] = scaled.clip(-scale.clip, scale.clip)
         counters = Scale(scale.mean[:, :counted].copy(), scale.factor[:, :counted].copy(), scale.clip)

@@ -13,11 +13,21 @@ import numba
 import numpy as np
 
 from recsys.graph.timed_columns_kernel import (
+    AT,
+    BEGIN,
     BLOCK,
+    END,
+    NODE,
+    NUM_CONTENTS,
+    NUM_EVENTS,
+    NUM_USERS,
+    ROW,
+    START,
+    STOP,
+    UPTO,
     Block,
     Moments,
     Scale,
-    empty_block,
     fill,
     look_up,
     look_up_windows,
@@ -38,7 +48,7 @@ USERS, CONTENTS, GROUPS = range(3)
 
 
 class Windows(NamedTuple):
-    """What is counted in which windows, as places in `Moments.low`.
+    """What is counted in which windows, as places among the windows.
 
     Attributes:
         every: windows in which all events are counted, int64, [W].
@@ -90,6 +100,7 @@ def write(
     windows: Windows,
     nodes: Nodes,
     scale: Scale,
+    block: Block,
     out: np.ndarray,
     column: int,
     first: int,
@@ -105,23 +116,24 @@ def write(
         windows: what is counted.
         nodes: all nodes of the type.
         scale: how columns are scaled; `cold` is not.
+        block: room for some rows.
         out: written to, float32, [P, all columns]; the last of users is whether they are cold.
         column: column of `out` where these begin.
         first: first row.
         last: the row after the last.
     """
-    block, order = empty_block(moments.rate.shape[1], scale.mean.shape[1]), np.empty(last - first, np.uint32)
+    order = np.empty(last - first, np.uint32)
     # A node's lists are read from memory but once where its rows follow one another.
     by_node(node, first, last, nodes.events.begin.shape[0], order)
     for start in range(0, last - first, BLOCK):
-        m, line = fill(block, node, at, order, start), 0
+        m, line = fill(block, node, at, order, start, out), 0
         if kind == GROUPS:
-            look_up(block, m, nodes.contents, moments.num_contents)
+            look_up(block, m, nodes.contents, moments, NUM_CONTENTS)
             for i in range(m):
-                block.raw[i, 0] = windows.logs[block.end[i] - block.begin[i]]
+                block.raw[i, 0] = windows.logs[block.place[END, i] - block.place[BEGIN, i]]
             line = 1
-        look_up(block, m, nodes.events, moments.num_events)
-        look_up_windows(block, m, nodes.events, moments.low)
+        look_up(block, m, nodes.events, moments, NUM_EVENTS)
+        look_up_windows(block, m, nodes.events, moments)
         line = write_window_counts(block, m, windows.every, windows.logs, line)
         if kind != GROUPS:
             line = write_type_counts(block, m, windows.typed, nodes.types, windows.logs, line)
@@ -139,57 +151,60 @@ def write(
             write_freshness(block, m, nodes.time, moments, line + 2)
             line += 3
         write_attribute_ages(block, m, nodes.times, moments, line)
-        write_scaled(block, m, scale, moments.version, out, column)
+        write_scaled(block, m, scale, moments, out, column)
         if kind == USERS:
             for i in range(m):
-                out[block.row[i], out.shape[1] - 1] = 1.0 if block.end[i] == block.begin[i] else 0.0
+                is_cold = block.place[END, i] == block.place[BEGIN, i]
+                out[block.place[ROW, i], out.shape[1] - 1] = 1.0 if is_cold else 0.0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> None:
     """Mean popularity of the user's contents when they met."""
     for i in range(m):
-        count = max(block.end[i] - block.begin[i], np.uint32(1))
-        block.raw[i, column] = popularity[block.upto[i]] / count
+        count = max(block.place[END, i] - block.place[BEGIN, i], np.uint32(1))
+        block.raw[i, column] = popularity[block.place[UPTO, i]] / count
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.ndarray, column: int) -> None:
     """Log count of the contents that each user made."""
     if posts.item.shape[0] == FIRST:
-        block.raw[:m, column] = 0.0
+        for i in range(m):
+            block.raw[i, column] = 0.0
         return
     for i in range(m):
-        v, g = block.node[i], block.at[i]
-        block.start[i] = posts.begin[v]
-        block.stop[i] = posts.end[v] if v < moments.num_users[g] else block.start[i]
-        block.bound[i] = moments.num_contents[g]
-    before(posts.item, block.start, block.stop, block.bound, m, block.stop)
+        v, g = block.place[NODE, i], block.place[AT, i]
+        block.place[START, i] = posts.begin[v]
+        block.place[STOP, i] = posts.end[v] if v < moments.place[g, NUM_USERS] else block.place[START, i]
+        block.bound[i] = moments.place[g, NUM_CONTENTS]
+    before(posts.item, block.place[START], block.place[STOP], block.bound, m, block.place[STOP])
     for i in range(m):
-        block.raw[i, column] = logs[block.stop[i] - block.start[i]]
+        block.raw[i, column] = logs[block.place[STOP, i] - block.place[START, i]]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _write_mean_values(block: Block, m: int, nodes: Nodes, moments: Moments, column: int) -> None:
     """See `values.ValueScale`."""
-    num_kinds = moments.low_value.shape[1]
+    num_kinds = moments.value.shape[1] // 2
     if not num_kinds:
-        block.raw[:m, column] = 0.0
+        for i in range(m):
+            block.raw[i, column] = 0.0
         return
     for i in range(m):
         block.real[0, i], block.real[1, i] = 0.0, 0.0
-        block.bound[i] = moments.num_events[block.at[i]]
+        block.bound[i] = moments.place[block.place[AT, i], NUM_EVENTS]
     for k in range(num_kinds):
         for i in range(m):
-            row = num_kinds * block.node[i] + k
-            block.start[i], block.stop[i] = nodes.values.begin[row], nodes.values.end[row]
-        before(nodes.values.item, block.start, block.stop, block.bound, m, block.stop)
+            row = num_kinds * block.place[NODE, i] + k
+            block.place[START, i], block.place[STOP, i] = nodes.values.begin[row], nodes.values.end[row]
+        before(nodes.values.item, block.place[START], block.place[STOP], block.bound, m, block.place[STOP])
         for i in range(m):
-            g, count = block.at[i], block.stop[i] - block.start[i]
+            g, count = block.place[AT, i], block.place[STOP, i] - block.place[START, i]
             if count:
-                total = nodes.total[block.stop[i] - np.uint32(1)] - count * moments.low_value[g, k]
-                block.real[0, i] += total / moments.value_width[g, k]
+                total = nodes.total[block.place[STOP, i] - np.uint32(1)] - count * moments.value[g, 1 + k]
+                block.real[0, i] += total / moments.value[g, 1 + num_kinds + k]
                 block.real[1, i] += count
     for i in range(m):
         excess, valued = block.real[0, i], block.real[1, i]
-        block.raw[i, column] = (excess - valued * moments.mean_value[block.at[i]]) / (valued + PRIOR)
+        block.raw[i, column] = (excess - valued * moments.value[block.place[AT, i], 0]) / (valued + PRIOR)

@@ -39,13 +39,17 @@ def in_lists(node: np.ndarray, item: np.ndarray, num_nodes: int, items: np.ndarr
         items: written to from FIRST on: the items list by list, int32, [FIRST + P].
         pair: written to alike: which pair each came from, int32, [FIRST + P].
     """
-    offset = np.zeros(num_nodes + 1, np.int64)
+    offset = np.empty(num_nodes + 1, np.int64)
+    for v in range(num_nodes + 1):
+        offset[v] = 0
     for v in node:
         offset[v + 1] += 1
     offset[0] = FIRST
     for v in range(num_nodes):
         offset[v + 1] += offset[v]
-    cursor = offset[:-1].copy()
+    cursor = np.empty(num_nodes, np.int64)
+    for v in range(num_nodes):
+        cursor[v] = offset[v]
     for i in range(len(node)):
         place = cursor[node[i]]
         cursor[node[i]] += 1
@@ -87,7 +91,9 @@ def by_node(node: np.ndarray, first: int, last: int, num_nodes: int, order: np.n
     shift = 0
     while num_nodes >> shift > BUCKETS:
         shift += 1
-    offset = np.zeros((num_nodes >> shift) + 2, np.int64)
+    offset = np.empty((num_nodes >> shift) + 2, np.int64)
+    for k in range(offset.shape[0]):
+        offset[k] = 0
     for i in range(first, last):
         offset[(node[i] >> shift) + 1] += 1
     for k in range(1, offset.shape[0]):

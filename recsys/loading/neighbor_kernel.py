@@ -47,16 +47,24 @@ class Found(NamedTuple):
         node_type, node: of each node, uint8 and int32, [n].
         edge_type: uint8, [e].
         edge: source and target as places among the subgraph's nodes, and the edge's number, int32, [e, 3].
-        num_nodes: of each subgraph, hop (0 for roots) and node type, int64, [s, hops + 1, node types].
-        num_edges: of each subgraph, hop and edge type, int64, [s, hops, R].
     """
 
     node_type: np.ndarray
     node: np.ndarray
     edge_type: np.ndarray
     edge: np.ndarray
-    num_nodes: np.ndarray
-    num_edges: np.ndarray
+
+
+class Counts(NamedTuple):
+    """How many nodes and edges were found in all subgraphs; S subgraphs.
+
+    Attributes:
+        nodes: of each subgraph, hop (0 for roots) and node type, int64, [S, hops + 1, node types].
+        edges: of each subgraph, hop and edge type, int64, [S, hops, R].
+    """
+
+    nodes: np.ndarray
+    edges: np.ndarray
 
 
 class Result(NamedTuple):
@@ -75,19 +83,29 @@ class Result(NamedTuple):
     edge: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def find(
-    graph: Adjacency, fan_out: np.ndarray, replace: bool, roots: Roots, first: int, last: int, guess: int
+    graph: Adjacency,
+    weighted: Adjacency | None,
+    fan_out: np.ndarray,
+    replace: bool,
+    roots: Roots,
+    first: int,
+    last: int,
+    counts: Counts,
+    guess: int,
 ) -> Found:
     """Sample the neighbourhoods of subgraphs [first, last).
 
     Args:
         graph: the edges.
+        weighted: the same if any are drawn by weights; for None what draws those is not compiled.
         fan_out: most neighbours of a node, -1 for all, int64, [R, hops].
         replace: whether an edge can be drawn several times.
         roots: where the subgraphs begin.
         first: first subgraph.
         last: the subgraph after the last.
+        counts: added to.
         guess: nodes and edges to make room for at first.
     """
     # Named once: numba counts references to arrays wherever they are taken from a tuple or given to a function.
@@ -101,9 +119,7 @@ def find(
     picked, score = np.empty(64, np.int64), np.empty(16, np.float64)  # of draws
     # Of the edges into the nodes of a hop: first, first visible and after the last visible; and room for two times.
     ranges = np.empty((64, 5), np.int64)
-    num_nodes = np.zeros((last - first, hops + 1, num_types), np.int64)
-    num_edges = np.zeros((last - first, hops, fan_out.shape[0]), np.int64)
-    state = np.zeros(1, np.uint64)
+    num_nodes, num_edges, state = counts.nodes, counts.edges, np.empty(1, np.uint64)
     slots = empty_table(1024)
     n = e = 0
     for s in range(first, last):
@@ -117,7 +133,7 @@ def find(
             node_type[n], node[n] = kind, roots.node[i]
             # Edges lead to the first of equal roots.
             place_of(slots, s, graph.first_id[kind] + roots.node[i], n - before)
-            num_nodes[s - first, 0, kind] += 1
+            num_nodes[s, 0, kind] += 1
             n += 1
         begin = before
         for hop in range(hops):
@@ -169,16 +185,16 @@ def find(
                             edge_type[k], edge[k, 1] = r, i - before
                             edge[k, 0], edge[k, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
                     else:
-                        if chance == UNIFORM:
-                            count = draw_uniform(state, low, high, most, replace, picked)
-                        else:
+                        if weighted is not None and chance != UNIFORM:
                             again, ends = replace and wanted > 0, (target_low, low, high)
-                            count = draw_weighted(graph, r, state, ends, most, again, t, picked, score)
+                            count = draw_weighted(weighted, r, state, ends, most, again, t, picked, score)
+                        else:
+                            count = draw_uniform(state, low, high, most, replace, picked)
                         for j in range(count):
                             at, k = np.uint64(picked[j]), np.uint64(e + j)
                             edge_type[k], edge[k, 1] = r, i - before
                             edge[k, 0], edge[k, 2] = graph.neighbour[at, 0], graph.neighbour[at, 1]
-                    num_edges[s - first, hop, r] += count
+                    num_edges[s, hop, r] += count
                     e += count
             count = e - drawn
             if n + count > node.shape[0]:
@@ -191,17 +207,19 @@ def find(
                 edge[k, 0] = number
                 if number == n - before:
                     node_type[np.uint64(n)], node[np.uint64(n)] = kind, source
-                    num_nodes[s - first, hop + 1, kind] += 1
+                    num_nodes[s, hop + 1, kind] += 1
                     n += 1
             begin = end
-    return Found(node_type[:n], node[:n], edge_type[:e], edge[:e], num_nodes, num_edges)
+    return Found(node_type[:n], node[:n], edge_type[:e], edge[:e])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def place(
     roots: Roots,
     found: Found,
+    counts: Counts,
     first: int,
+    last: int,
     type_start: np.ndarray,
     ends_start: np.ndarray,
     node_start: np.ndarray,
@@ -212,20 +230,26 @@ def place(
 
     Args:
         roots: as for `find`.
-        found: of the subgraphs from `first` on.
+        found: of the subgraphs [first, last).
+        counts: of all subgraphs.
         first: first subgraph.
+        last: the subgraph after the last.
         type_start: where each node type begins in the result, int64, [node types].
         ends_start: how much further than its edges the sources of each edge type begin, and its targets, int64, [R, 2].
-        node_start: where the nodes of each subgraph, hop and type begin in the result, [S, hops + 1, node types].
-        edge_start: where its edges do, [S, hops, R].
+        node_start: where the nodes of each subgraph, hop and type begin in the result, moved on,
+            [S, hops + 1, node types].
+        edge_start: where its edges do, moved on, [S, hops, R].
         result: written to.
     """
-    num_subgraphs, depth, _ = found.num_nodes.shape
+    depth, num_types = counts.nodes.shape[1:]
     i = e = 0
     final = np.empty(1024, np.int64)
-    for s in range(first, first + num_subgraphs):
+    for s in range(first, last):
         before = i
-        size = found.num_nodes[s - first].sum()
+        size = 0
+        for hop in range(depth):
+            for kind in range(num_types):
+                size += counts.nodes[s, hop, kind]
         if size > final.shape[0]:
             final = np.empty(2 * size, np.int64)
         for root in range(roots.offset[s], roots.offset[s + 1]):
@@ -234,26 +258,28 @@ def place(
             result.node[at], result.batch[at] = found.node[i], s
             i += 1
         for hop in range(1, depth):
-            cursor = node_start[s, hop].copy()
-            for _ in range(found.num_nodes[s - first, hop].sum()):
-                k = np.uint64(i)
+            last = i
+            for kind in range(num_types):
+                last += counts.nodes[s, hop, kind]
+            for k in range(np.uint64(i), np.uint64(last)):
                 kind = found.node_type[k]
-                at = np.uint64(cursor[kind])
-                cursor[kind] += 1
-                final[np.uint64(i - before)] = np.int64(at) - type_start[kind]
-                result.node[at], result.batch[at] = found.node[k], s
-                i += 1
+                at = node_start[s, hop, kind]
+                node_start[s, hop, kind] += 1
+                final[k - np.uint64(before)] = at - type_start[kind]
+                result.node[np.uint64(at)], result.batch[np.uint64(at)] = found.node[k], s
+            i = last
         for hop in range(depth - 1):
-            cursor = edge_start[s, hop].copy()
-            for _ in range(found.num_edges[s - first, hop].sum()):
-                k = np.uint64(e)
+            last = e
+            for r in range(ends_start.shape[0]):
+                last += counts.edges[s, hop, r]
+            for k in range(np.uint64(e), np.uint64(last)):
                 r = found.edge_type[k]
-                at = cursor[r]
-                cursor[r] += 1
+                at = edge_start[s, hop, r]
+                edge_start[s, hop, r] += 1
                 result.edge_index[np.uint64(at + ends_start[r, 0])] = final[np.uint64(found.edge[k, 0])]
                 result.edge_index[np.uint64(at + ends_start[r, 1])] = final[np.uint64(found.edge[k, 1])]
                 result.edge[np.uint64(at)] = found.edge[k, 2]
-                e += 1
+            e = last
 
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
@@ -267,7 +293,7 @@ def first_from(time: np.ndarray, low: int, high: int, t: int) -> int:
     return low + (size == 1 and time[low] < t)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _with_room(
     slots: np.ndarray,
     s: int,
@@ -290,7 +316,7 @@ def _with_room(
     return slots
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _longer(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty(max(least, 2 * values.shape[0]), values.dtype)
     for i in range(values.shape[0]):  # copying by slices takes seconds to compile
@@ -298,7 +324,7 @@ def _longer(values: np.ndarray, least: int) -> np.ndarray:
     return longer
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _longer_rows(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty((max(least, 2 * values.shape[0]), values.shape[1]), values.dtype)
     for i in range(values.shape[0]):

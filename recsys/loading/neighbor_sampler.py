@@ -16,6 +16,7 @@ from recsys.errors import UserError
 from recsys.graph.schema import EdgeType
 from recsys.loading import neighbor_kernel as kernel
 from recsys.loading.adjacency import CHANCES, adjacency
+from recsys.loading.adjacency_kernel import LAST
 from recsys.loading.link_negatives import LinkNegatives
 from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler
 from recsys.threads import in_parts
@@ -85,22 +86,28 @@ class TemporalNeighborSampler(SubgraphSampler):
             end_attr=end_attr,
             weight_attr=weight_attr,
         )
+        self._weighted = self._graph if (self._graph.chance > LAST).any() else None
         self._guess = 1024  # nodes of a chunk, as of late
 
     def subgraphs(self, seeds: Seeds) -> HeteroSamplerOutput:
         """See `SubgraphSampler`."""
         roots = _roots(seeds, self.node_types)
 
-        def find(first: int, last: int) -> tuple[int, kernel.Found]:
-            found = kernel.find(self._graph, self._fan_out, self._replace, roots, first, last, self._guess)
-            return first, kernel.Found(*found)
+        (num_types, hops), size = self._fan_out.shape, len(seeds.time)
+        counts = kernel.Counts(
+            nodes=np.zeros((size, hops + 1, len(self.node_types)), dtype=np.int64),
+            edges=np.zeros((size, hops, num_types), dtype=np.int64),
+        )
 
-        parts = list(in_parts(find, len(seeds.time), self._threads))
-        self._guess = 1024 + 5 * max(len(found.edge) for _, found in parts) // 4
-        num_nodes = np.concatenate([found.num_nodes for _, found in parts])
-        num_edges = np.concatenate([found.num_edges for _, found in parts])
-        node_start, edge_start = _starts(num_nodes), _starts(num_edges)
-        nodes_by_hop, edges_by_hop = num_nodes.sum(axis=0), num_edges.sum(axis=0)
+        def find(first: int, last: int) -> tuple[int, int, kernel.Found]:
+            graphs, guess = (self._graph, self._weighted), self._guess
+            found = kernel.find(*graphs, self._fan_out, self._replace, roots, first, last, counts, guess)
+            return first, last, kernel.Found(*found)
+
+        parts = list(in_parts(find, size, self._threads))
+        self._guess = 1024 + 5 * max(len(found.edge) for _, _, found in parts) // 4
+        node_start, edge_start = _starts(counts.nodes), _starts(counts.edges)
+        nodes_by_hop, edges_by_hop = counts.nodes.sum(axis=0), counts.edges.sum(axis=0)
         nodes, edges = _slices(self.node_types, nodes_by_hop), _slices(self.edge_types, edges_by_hop)
         type_start = np.array([part.start for part in nodes.values()], dtype=np.int64)
         ends_start = np.array([(part.start, part.stop) for part in edges.values()], dtype=np.int64).reshape(-1, 2)
@@ -112,9 +119,10 @@ class TemporalNeighborSampler(SubgraphSampler):
             edge=np.empty(total_edges, np.int64),
         )
 
-        def place(first: int, last: int) -> None:
-            for begin, found in parts[first:last]:
-                kernel.place(roots, found, begin, type_start, ends_start, node_start, edge_start, result)
+        def place(begin: int, end: int) -> None:
+            for first, last, found in parts[begin:end]:
+                starts = (type_start, ends_start, node_start, edge_start)
+                kernel.place(roots, found, counts, first, last, *starts, result)
 
         for _ in in_parts(place, len(parts), self._threads):
             pass

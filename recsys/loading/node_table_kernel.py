@@ -14,7 +14,10 @@ _GOLDEN, _S32 = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def empty_table(capacity: int) -> np.ndarray:
     """A table without nodes, int64, [capacity, 2]: a node's number, and subgraph and place; a power of two."""
-    return np.full((capacity, 2), -1, np.int64)
+    slots = np.empty((capacity, 2), np.int64)
+    for i in range(capacity):
+        slots[i, 0] = slots[i, 1] = -1
+    return slots
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

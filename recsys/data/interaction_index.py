@@ -3,6 +3,7 @@
 import numpy as np
 
 from recsys.data.event_log import EventLog
+from recsys.data.positions import positions
 
 
 class InteractionIndex:
@@ -20,7 +21,7 @@ class InteractionIndex:
         keys = np.asarray(users) * self._num_contents + np.asarray(contents)
         if not len(self._keys):
             return np.zeros(keys.shape, dtype=bool)
-        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        place = np.minimum(positions(self._keys, keys), len(self._keys) - 1)
         seen: np.ndarray = (self._keys[place] == keys) & (self._first_time[place] < times)
         return seen
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.data.event_log import EventLog
+from recsys.data.positions import positions
 from recsys.graph import timed_kernel as kernel
 from recsys.graph.counters import RATE_UNIT, RECENT_SHARE, popularity_when_met
 from recsys.graph.schema import CONTENT, CREATOR, TAG, USER
@@ -66,10 +67,10 @@ class TimedCounters:
     def moments(self, times: np.ndarray, version: np.ndarray) -> Moments:
         """What is the same for all nodes at each of the times (ns), int64 [G], with a row of the scale for each."""
         log = self._log
-        n = log.time.searchsorted(times)
+        n = positions(log.time, times)
         sizes = np.column_stack([_window_sizes(n, share) for share in self._shares])
         low = n[:, None] - sizes[:, :-1]
-        num_users, num_contents = (nodes.exists_from.searchsorted(times) for nodes in (log.users, log.contents))
+        num_users, num_contents = (positions(nodes.exists_from, times) for nodes in (log.users, log.contents))
         return Moments(
             when=np.column_stack([times, np.where(n > 0, times - (log.time[0] if len(log) else 0), 1)]),
             place=np.column_stack([n, num_users, num_contents, version, low]).astype(np.int32),

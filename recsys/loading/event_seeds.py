@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.data.event_log import EventLog
+from recsys.data.positions import positions
 from recsys.errors import UserError
 from recsys.loading.seeds import place_in
 
@@ -90,6 +91,7 @@ class EventSeeds:
             )
         self._user, self._content, self._label = log.user[event[able]], log.content[event[able]], label[able]
         self._earliest, self._latest = earliest[able], latest[able]
+        self._first_at = log.time.searchsorted(log.time[: self._num_train])  # first event at each event's time
         # Users with the times from which, and up to which, their seeds can be asked for.
         self._begins, self._ends = (np.sort(self._key(self._user, event)) for event in (self._earliest, self._latest))
 
@@ -112,13 +114,13 @@ class EventSeeds:
     def _num_askable(self, user: np.ndarray, event: np.ndarray) -> np.ndarray:
         """How many seeds of each user can be asked for at the time of each event, int64, [B]."""
         key = self._key(user, event)
-        begun, ended = self._begins.searchsorted(key, side="right"), self._ends.searchsorted(key)
-        askable: np.ndarray = begun - ended  # seeds of lower users have both begun and ended
+        # Seeds of lower users have both begun and ended.
+        askable: np.ndarray = positions(self._begins, key + 1) - positions(self._ends, key)
         return askable
 
     def _key(self, user: np.ndarray, event: np.ndarray) -> np.ndarray:
         """A number for each user and time of an event, in the order of users, then times."""
-        key: np.ndarray = user * len(self._log) + self._log.time.searchsorted(self._log.time[event])
+        key: np.ndarray = user * len(self._log) + self._first_at[event]
         return key
 
     def comes_by(self, user: np.ndarray, content: np.ndarray, until: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from recsys.data.event_log import EventLog
+from recsys.data.positions import positions
 from recsys.errors import UserError
 from recsys.loading.proposals import (
     BatchProposal,
@@ -44,7 +45,7 @@ class NegativeRequest:
     @property
     def num_contents(self) -> np.ndarray:
         """Number of contents that exist at each row's time; they are contents [0, number); int64, [B]."""
-        return self.log.contents.exists_from.searchsorted(self.time)
+        return positions(self.log.contents.exists_from, self.time)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
+from recsys.data.positions import positions
 from recsys.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -208,5 +209,5 @@ def place_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     """Place of each key among the ascending ones, -1 where it is none of them; int64 of the keys' shape."""
     if not len(ascending):
         return np.full(keys.shape, -1)
-    place = np.minimum(np.searchsorted(ascending, keys), len(ascending) - 1)
+    place = np.minimum(positions(ascending, keys), len(ascending) - 1)
     return np.where(ascending[place] == keys, place, -1)

@@ -5,14 +5,26 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
 Result = TypeVar("Result")
-Work = tuple[Callable[[int, int], object], int]  # work(first, last) on a part, and the length of what is cut into parts
-
 PARTS_A_THREAD = 4  # parts of equal length take different times
+
+
+class Work(NamedTuple):
+    """Something to do on each part of [0, size).
+
+    Attributes:
+        do: is called with the first and after the last place of a part; leaves the interpreter's lock.
+        size: length of what is cut into parts.
+        least: length below which a part is not worth a call.
+    """
+
+    do: Callable[[int, int], object]
+    size: int
+    least: int = 1
 
 
 def in_parts(work: Callable[[int, int], Result], size: int, threads: int | None = None) -> Iterator[Result]:
@@ -30,18 +42,18 @@ def in_parts(work: Callable[[int, int], Result], size: int, threads: int | None 
     def keep(first: int, last: int) -> None:
         found[first] = work(first, last)
 
-    together([(keep, size)], threads)
+    together([Work(keep, size)], threads)
     return (result for _, result in sorted(found.items(), key=lambda pair: pair[0]))
 
 
 def together(works: Sequence[Work], threads: int | None = None) -> None:
     """Do several works at once, each cut into parts as by `in_parts`; none may wait for another."""
     threads = threads or torch.get_num_threads()
-    parts = iter([part for work, size in works for part in _parts(work, size, threads)])
+    parts = iter([(work.do, *part) for work in works for part in _parts(work, threads)])
 
     def take() -> None:
-        for work, first, last in parts:  # the interpreter's lock gives each part to one thread
-            work(first, last)
+        for do, first, last in parts:  # the interpreter's lock gives each part to one thread
+            do(first, last)
 
     others = [_pool(os.getpid(), threads - 1).submit(take) for _ in range(threads - 1)] if threads > 1 else []
     try:
@@ -53,13 +65,11 @@ def together(works: Sequence[Work], threads: int | None = None) -> None:
             raise error
 
 
-def _parts(
-    work: Callable[[int, int], object], size: int, threads: int
-) -> list[tuple[Callable[[int, int], object], int, int]]:
-    """The parts of one work; there is one of length 0 where there is nothing to do."""
-    count = max(min(size, PARTS_A_THREAD * threads), 1) if threads > 1 else 1
-    cuts = [size * part // count for part in range(count + 1)]
-    return [(work, first, last) for first, last in pairwise(cuts)]
+def _parts(work: Work, threads: int) -> Iterator[tuple[int, int]]:
+    """The parts of a work; there is one of length 0 where there is nothing to do."""
+    most = PARTS_A_THREAD * threads if threads > 1 else 1
+    count = max(min(work.size // work.least, most), 1)
+    return pairwise(work.size * part // count for part in range(count + 1))
 
 
 @cache

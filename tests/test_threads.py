@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from recsys.threads import in_parts
+from recsys.threads import Work, in_parts, together
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 50])
@@ -34,3 +34,24 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     if not child:
         os._exit(0 if list(in_parts(lambda first, last: last - first, 8, 2)) == [1] * 8 else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_several_works_are_each_done_once(threads: int) -> None:
+    done: dict[str, list[int]] = {"few": [], "many": [], "none": []}
+    parts = dict.fromkeys(done, 0)
+
+    def doing(name: str, size: int, least: int) -> Work:
+        def do(first: int, last: int) -> None:
+            done[name].extend(range(first, last))
+            parts[name] += 1
+
+        return Work(do, size, least)
+
+    together([doing("few", 10, 4), doing("many", 100, 1), doing("none", 0, 3)], threads)
+    assert sorted(done["few"]) == list(range(10))
+    assert sorted(done["many"]) == list(range(100))
+    assert done["none"] == []
+    assert parts["few"] == (1 if threads == 1 else 2)
+    with pytest.raises(ZeroDivisionError):
+        together([doing("many", 3, 1), Work(lambda first, last: 1 // (first - first), 8)], threads)

@@ -7,6 +7,8 @@ from recsys.graph.met_nodes_kernel import write_met
 from recsys.graph.schema import CONTENT, USER
 from recsys.threads import Work
 
+LEAST = 16_384  # rows of a part
+
 
 class MetNodes:
     """The users and the contents with events, each numbered from 1 in the order of their first events.
@@ -49,4 +51,4 @@ class MetNodes:
     def writing(self, node_type: str, rows: np.ndarray, at: np.ndarray, times: np.ndarray, out: np.ndarray) -> Work:
         """What writes `before(node_type, rows, times[at])` to `out`, int64, [n]."""
         known = self._known[node_type]
-        return lambda first, last: write_met(known, rows, at, times, out, first, last), len(rows)
+        return Work(lambda first, last: write_met(known, rows, at, times, out, first, last), len(rows), LEAST)

@@ -18,6 +18,7 @@ from recsys.graph.timed_lists_kernel import run_sums
 from recsys.graph.timed_nodes import groups, lists, longest, nodes_with_events, sorted_lists
 from recsys.threads import Work
 
+LEAST = 2048  # rows of a part
 KINDS = {USER: kernel.USERS, CONTENT: kernel.CONTENTS, CREATOR: kernel.GROUPS, TAG: kernel.GROUPS}
 
 
@@ -106,7 +107,7 @@ class TimedCounters:
             block = empty_block(moments.rate.shape[1], scale.mean.shape[1])
             kernel.write(kind, node, at, moments, windows, nodes, scale, block, out, column, first, last)
 
-        return write, len(node)
+        return Work(write, len(node), LEAST)
 
 
 class _Values:

@@ -33,6 +33,7 @@ from recsys.threads import Work, together
 
 logger = logging.getLogger(__name__)
 
+LEAST = 8192  # edges that a thread writes the attributes of
 DAY = 86_400 * 10**9  # ns
 
 # Independent streams of random numbers under one seed.
@@ -245,7 +246,7 @@ class NeighborLoader:
             part = slice(begin, end)
             write_event_attributes(edge[part], col[part], batch, *known, first, time, written[part])
 
-        return write, len(edge)
+        return Work(write, len(edge), LEAST)
 
     def _rng(self, stream: int, epoch: int, place: int = 0) -> np.random.Generator:
         # Always four numbers: numpy seeds [1, 2] and [1, 2, 0] alike.

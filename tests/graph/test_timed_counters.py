@@ -27,7 +27,7 @@ def raw_counters(log: EventLog, node_type: str, nodes: np.ndarray, times: np.nda
     at, node = (part.ravel() for part in np.meshgrid(np.arange(len(times)), nodes, indexing="ij"))
     order = np.random.default_rng(0).permutation(len(node))
     out = np.full((len(node), width + (node_type == USER)), np.nan, dtype=np.float32)
-    work, size = counters.writing(
+    work, size, _ = counters.writing(
         node_type,
         node[order],
         at[order],

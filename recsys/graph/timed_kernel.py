@@ -66,17 +66,17 @@ class Nodes(NamedTuple):
 
     Attributes:
         events: their events.
-        time: of each item of `events`, ns, int64, [FIRST + items].
+        time: of each item of `events`, ns, int64, [FIRST + items + 1].
         types: of each type the node's events up to and including each item, and zeros at place 0, int32,
-            [FIRST + items, T]; not of groups.
+            [FIRST + items + 1, T]; not of groups.
         popularity: of users: sum up to and including each item of the logarithm of the content's popularity when they
-            met, float64, [FIRST + items].
+            met, float64, [FIRST + items + 1].
         exists_from: int64, [n].
         first_time: time of the first event, after all times without any, int64, [n].
         times: their attributes that are times, int64, [n, k].
         contents: the contents that a user made, or of a group.
         values: of contents: the valued events of each type with values; row content x K + k.
-        total: sum of the row's values up to and including each item of `values`, float64, [FIRST + items].
+        total: sum of the row's values up to and including each item of `values`, float64, [FIRST + items + 1].
     """
 
     events: Lists
@@ -169,7 +169,7 @@ def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.ndarray, column: int) -> None:
     """Log count of the contents that each user made."""
-    if posts.item.shape[0] == FIRST:
+    if posts.item.shape[0] == FIRST + 1:
         for i in range(m):
             block.raw[i, column] = 0.0
         return

@@ -20,7 +20,8 @@ class Lists(NamedTuple):
 
     Attributes:
         begin, end: where each node's begin and end in `item`, uint32, [nodes].
-        item: from place FIRST on, int32, [FIRST + items].
+        item: from place FIRST on, and a zero at the end, which a list without items there may look at; int32,
+            [FIRST + items + 1].
     """
 
     begin: np.ndarray
@@ -36,8 +37,8 @@ def in_lists(node: np.ndarray, item: np.ndarray, num_nodes: int, items: np.ndarr
         node: of each pair, int64, [P].
         item: of each pair, ascending, int64, [P].
         num_nodes: nodes.
-        items: written to from FIRST on: the items list by list, int32, [FIRST + P].
-        pair: written to alike: which pair each came from, int32, [FIRST + P].
+        items: written to from FIRST on: the items list by list, int32, [FIRST + P + 1].
+        pair: written to alike: which pair each came from, int32, [FIRST + P + 1].
     """
     offset = np.empty(num_nodes + 1, np.int64)
     for v in range(num_nodes + 1):
@@ -59,7 +60,7 @@ def in_lists(node: np.ndarray, item: np.ndarray, num_nodes: int, items: np.ndarr
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def run_counts(offset: np.ndarray, kind: np.ndarray, counts: np.ndarray) -> None:
-    """Of each kind count the items of a node up to and including each, int32, [FIRST + items, kinds].
+    """Of each kind count the items of a node up to and including each, int32, [FIRST + items + 1, kinds].
 
     They begin anew with every node.
     """
@@ -71,7 +72,7 @@ def run_counts(offset: np.ndarray, kind: np.ndarray, counts: np.ndarray) -> None
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def run_sums(offset: np.ndarray, value: np.ndarray, sums: np.ndarray) -> None:
-    """Sum each node's values up to and including each, float64, [FIRST + items].
+    """Sum each node's values up to and including each, float64, [FIRST + items + 1].
 
     Sums begin anew with every node: so no rounding and no bit of one node depends on the others.
     """

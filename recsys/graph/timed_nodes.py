@@ -76,9 +76,9 @@ def lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> Lists:
 
 
 def sorted_lists(node: np.ndarray, item: np.ndarray, num_nodes: int) -> tuple[Lists, np.ndarray, np.ndarray]:
-    """Lists as `lists`, where they begin, [num_nodes + 1], and which pair each item came from, [FIRST + P]."""
+    """Lists as `lists`, where they begin, [num_nodes + 1], and which pair each item came from, [FIRST + P + 1]."""
     # Made here, not by numba: numpy asks for large pages.
-    items, pair = (np.zeros(FIRST + len(node), np.int32) for _ in range(2))
+    items, pair = (np.zeros(FIRST + len(node) + 1, np.int32) for _ in range(2))
     offset = in_lists(node.astype(np.int64), item.astype(np.int64), num_nodes, items, pair)
     ends = np.full((num_nodes + SPARE, 2), FIRST, np.uint32)
     ends[:num_nodes, 0], ends[:num_nodes, 1] = offset[:-1], offset[1:]

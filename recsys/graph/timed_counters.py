@@ -105,7 +105,8 @@ class TimedCounters:
 
         def write(first: int, last: int) -> None:
             block = empty_block(moments.rate.shape[1], scale.mean.shape[1])
-            kernel.write(kind, node, at, moments, windows, nodes, scale, block, out, column, first, last)
+            room = (block, np.empty(last - first, np.uint32))
+            kernel.write(kind, node, at, moments, windows, nodes, scale, *room, out, column, first, last)
 
         return Work(write, len(node), LEAST)
 

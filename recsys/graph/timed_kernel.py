@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from recsys.compiled import inner
 from recsys.graph.timed_columns_kernel import (
     AT,
     BEGIN,
@@ -101,6 +102,7 @@ def write(
     nodes: Nodes,
     scale: Scale,
     block: Block,
+    order: np.ndarray,
     out: np.ndarray,
     column: int,
     first: int,
@@ -117,12 +119,12 @@ def write(
         nodes: all nodes of the type.
         scale: how columns are scaled; `cold` is not.
         block: room for some rows.
+        order: room for the order of all, uint32, [last - first].
         out: written to, float32, [P, all columns]; the last of users is whether they are cold.
         column: column of `out` where these begin.
         first: first row.
         last: the row after the last.
     """
-    order = np.empty(last - first, np.uint32)
     # A node's lists are read from memory but once where its rows follow one another.
     by_node(node, first, last, nodes.events.begin.shape[0], order)
     for start in range(0, last - first, BLOCK):
@@ -158,7 +160,7 @@ def write(
                 out[block.place[ROW, i], out.shape[1] - 1] = 1.0 if is_cold else 0.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@inner  # type: ignore[untyped-decorator]
 def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> None:
     """Mean popularity of the user's contents when they met."""
     for i in range(m):
@@ -166,7 +168,7 @@ def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> 
         block.raw[i, column] = popularity[block.place[UPTO, i]] / count
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@inner  # type: ignore[untyped-decorator]
 def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.ndarray, column: int) -> None:
     """Log count of the contents that each user made."""
     if posts.item.shape[0] == FIRST + 1:
@@ -183,7 +185,7 @@ def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.
         block.raw[i, column] = logs[block.place[STOP, i] - block.place[START, i]]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@inner  # type: ignore[untyped-decorator]
 def _write_mean_values(block: Block, m: int, nodes: Nodes, moments: Moments, column: int) -> None:
     """See `values.ValueScale`."""
     num_kinds = moments.value.shape[1] // 2

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from recsys.compiled import inner
 from recsys.loading.adjacency_kernel import LAST, UNIFORM, Adjacency
 from recsys.loading.draw_kernel import FEW, draw_uniform, draw_weighted
 from recsys.loading.node_table_kernel import empty_table, place_of
@@ -93,6 +94,7 @@ def find(
     first: int,
     last: int,
     counts: Counts,
+    state: np.ndarray,
     guess: int,
 ) -> Found:
     """Sample the neighbourhoods of subgraphs [first, last).
@@ -106,6 +108,7 @@ def find(
         first: first subgraph.
         last: the subgraph after the last.
         counts: added to.
+        state: room for that of random numbers, uint64, [1].
         guess: nodes and edges to make room for at first.
     """
     # Named once: numba counts references to arrays wherever they are taken from a tuple or given to a function.
@@ -116,10 +119,12 @@ def find(
         most_types = max(most_types, graph.into_offset[kind + 1] - graph.into_offset[kind])
     node_type, node = np.empty(guess, np.uint8), np.empty(guess, np.int32)
     edge_type, edge = np.empty(guess, np.uint8), np.empty((guess, 3), np.int32)
-    picked, score = np.empty(64, np.int64), np.empty(16, np.float64)  # of draws
+    picked = np.empty(64, np.int64)  # of draws
+    if weighted is not None:
+        score = np.empty(16, np.float64)
     # Of the edges into the nodes of a hop: first, first visible and after the last visible; and room for two times.
     ranges = np.empty((64, 5), np.int64)
-    num_nodes, num_edges, state = counts.nodes, counts.edges, np.empty(1, np.uint64)
+    num_nodes, num_edges = counts.nodes, counts.edges
     slots = empty_table(1024)
     n = e = 0
     for s in range(first, last):
@@ -177,7 +182,9 @@ def find(
                     if e + most > edge.shape[0]:
                         edge_type, edge = _longer(edge_type, e + most), _longer_rows(edge, e + most)
                     if most > picked.shape[0] // FEW:
-                        picked, score = np.empty(2 * FEW * most, np.int64), np.empty(2 * most, np.float64)
+                        picked = np.empty(2 * FEW * most, np.int64)
+                        if weighted is not None:
+                            score = np.empty(2 * most, np.float64)
                     if chance <= LAST and (chance == LAST or wanted < 0 or (size <= wanted and not replace)):
                         count = min(most, size)
                         for j in range(count):
@@ -293,7 +300,7 @@ def first_from(time: np.ndarray, low: int, high: int, t: int) -> int:
     return low + (size == 1 and time[low] < t)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@inner  # type: ignore[untyped-decorator]
 def _with_room(
     slots: np.ndarray,
     s: int,
@@ -316,7 +323,7 @@ def _with_room(
     return slots
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@inner  # type: ignore[untyped-decorator]
 def _longer(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty(max(least, 2 * values.shape[0]), values.dtype)
     for i in range(values.shape[0]):  # copying by slices takes seconds to compile
@@ -324,7 +331,7 @@ def _longer(values: np.ndarray, least: int) -> np.ndarray:
     return longer
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@inner  # type: ignore[untyped-decorator]
 def _longer_rows(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty((max(least, 2 * values.shape[0]), values.shape[1]), values.dtype)
     for i in range(values.shape[0]):

@@ -100,8 +100,8 @@ class TemporalNeighborSampler(SubgraphSampler):
         )
 
         def find(first: int, last: int) -> tuple[int, int, kernel.Found]:
-            graphs, guess = (self._graph, self._weighted), self._guess
-            found = kernel.find(*graphs, self._fan_out, self._replace, roots, first, last, counts, guess)
+            graphs, room = (self._graph, self._weighted), (counts, np.empty(1, np.uint64), self._guess)
+            found = kernel.find(*graphs, self._fan_out, self._replace, roots, first, last, *room)
             return first, last, kernel.Found(*found)
 
         parts = list(in_parts(find, size, self._threads))

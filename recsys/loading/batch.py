@@ -23,7 +23,6 @@ class LinkBatch:
         mood_label: as `label`, float32, [M].
         mood_log_q: as `log_q`, float32, [M, 1 + N].
         time: query time of each seed, ns, int64, [B].
-        alike: how many seeds of its user are asked for at its time, itself included; int64, [B].
         keep: how many of the N negatives with the highest scores enter the loss (hard negatives); N for all.
     """
 
@@ -37,7 +36,6 @@ class LinkBatch:
     mood_label: Tensor
     mood_log_q: Tensor
     time: Tensor
-    alike: Tensor
     keep: int
 
     def pin_memory(self) -> Self:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.data.event_log import EventLog
-from recsys.data.positions import positions
 from recsys.errors import UserError
 from recsys.loading.seeds import place_in
 
@@ -24,7 +23,6 @@ class Asked:
         user, content: rows in the log, int64, [B].
         label: soft label, float32, [B].
         time: query time, ns, int64, [B].
-        alike: how many seeds of its user could be asked for at its time, itself included; int64, [B].
         until: pairs that come about up to and including this time are no negatives; ns, int64, [B].
     """
 
@@ -32,7 +30,6 @@ class Asked:
     content: np.ndarray
     label: np.ndarray
     time: np.ndarray
-    alike: np.ndarray
     until: np.ndarray
 
 
@@ -91,9 +88,6 @@ class EventSeeds:
             )
         self._user, self._content, self._label = log.user[event[able]], log.content[event[able]], label[able]
         self._earliest, self._latest = earliest[able], latest[able]
-        self._first_at = log.time.searchsorted(log.time[: self._num_train])  # first event at each event's time
-        # Users with the times from which, and up to which, their seeds can be asked for.
-        self._begins, self._ends = (np.sort(self._key(self._user, event)) for event in (self._earliest, self._latest))
 
     def __len__(self) -> int:
         return len(self._user)
@@ -107,21 +101,8 @@ class EventSeeds:
             content=self._content[seeds],
             label=self._label[seeds],
             time=self._log.time[query],
-            alike=self._num_askable(self._user[seeds], query),
             until=self._log.time[until],
         )
-
-    def _num_askable(self, user: np.ndarray, event: np.ndarray) -> np.ndarray:
-        """How many seeds of each user can be asked for at the time of each event, int64, [B]."""
-        key = self._key(user, event)
-        # Seeds of lower users have both begun and ended.
-        askable: np.ndarray = positions(self._begins, key + 1) - positions(self._ends, key)
-        return askable
-
-    def _key(self, user: np.ndarray, event: np.ndarray) -> np.ndarray:
-        """A number for each user and time of an event, in the order of users, then times."""
-        key: np.ndarray = user * len(self._log) + self._first_at[event]
-        return key
 
     def comes_by(self, user: np.ndarray, content: np.ndarray, until: np.ndarray) -> np.ndarray:
         """Whether pairs have a target event in training up to and including a time (ns); all arguments broadcast."""

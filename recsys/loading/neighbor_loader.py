@@ -199,7 +199,6 @@ class NeighborLoader:
             mood_label=torch.from_numpy(label[row]),
             mood_log_q=torch.from_numpy(drawn.log_q[row]),
             time=torch.from_numpy(time),
-            alike=torch.from_numpy(asked.alike[kept]),
             keep=drawn.keep,
         )
 

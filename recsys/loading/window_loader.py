@@ -109,7 +109,6 @@ class WindowLoader(ABC):
         chosen, row, mood = chosen[seeds.row], row[mood_seeds.row], mood[mood_seeds.row]
         user = window.user[chosen]
         node = np.where(user < window.num_users, user, window.num_users + np.searchsorted(window.newcomers, user))
-        time = self._times(window, chosen)
         return LinkBatch(
             graph=graph,
             user=torch.from_numpy(node),
@@ -120,8 +119,7 @@ class WindowLoader(ABC):
             mood_content=torch.from_numpy(np.column_stack([window.content[row], mood_seeds.content])),
             mood_label=torch.from_numpy(window.label[row]),
             mood_log_q=torch.from_numpy(mood_seeds.log_q),
-            time=torch.from_numpy(time),
-            alike=torch.from_numpy(_alike(user, time)),
+            time=torch.from_numpy(self._times(window, chosen)),
             keep=seeds.keep,
         )
 
@@ -156,13 +154,6 @@ class WindowLoader(ABC):
     def _rng(self, stream: int, epoch: int, window: int = 0, part: int = 0) -> np.random.Generator:
         # Always five numbers: numpy seeds [1, 2] and [1, 2, 0] alike.
         return np.random.default_rng([self._seed, stream, epoch, window, part])
-
-
-def _alike(user: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """How many seeds of a batch have the user and the time of each, int64, [B]."""
-    _, group, count = np.unique(np.stack([user, time]), axis=1, return_inverse=True, return_counts=True)
-    alike: np.ndarray = count[group.ravel()]
-    return alike
 
 
 class _Epoch(Dataset[LinkBatch]):

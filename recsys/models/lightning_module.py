@@ -186,7 +186,10 @@ class LinkPredictionModule(LightningModule):
         """Weight of each seed, [B]: 1, or 1 / seeds of the same user at the same time."""
         if not self.equal_users:
             return torch.ones_like(batch.label)
-        return 1 / batch.alike.to(batch.label.dtype)
+        asked = torch.stack([batch.graph[USER].n_id[batch.user], batch.time])
+        _, group, count = torch.unique(asked, dim=1, return_inverse=True, return_counts=True)
+        weight: Tensor = 1 / count[group].to(batch.label.dtype)
+        return weight
 
     def _signals(self, batch: LinkBatch) -> Tensor | None:
         """What the network wants to know of paths between the seeds' ends, as of each seed's own time."""

@@ -31,6 +31,7 @@ class GatSage(Network):
         layers: rounds of message passing; 0 switches it off, and features alone speak.
         heads: attention heads.
         dropout: probability of dropping a component of users' first vectors and of each layer's update.
+        feature_dropout: probability of hiding each feature of a node, and the popularity gates of a seed, in training.
         edge_attributes: which of EVENT_ATTRIBUTES reach the attention, may be empty.
         edge_weights: how much the message of an event counts beside the node's others, whatever its attention: one of
             EVENT_WEIGHTS (see `EdgeWeights`).
@@ -55,10 +56,11 @@ class GatSage(Network):
         self,
         schema: GraphSchema,
         *,
-        hidden: int = 64,
+        hidden: int = 32,
         layers: int = 2,
         heads: int = 2,
-        dropout: float = 0.2,
+        dropout: float = 0.5,
+        feature_dropout: float = 0.3,
         edge_attributes: Sequence[str] = ("strength", "recency"),
         edge_weights: str = NONE,
         head_hidden: int = 16,
@@ -69,7 +71,7 @@ class GatSage(Network):
         id_embedding: int | None = None,
         id_dropout: float = 0.5,
     ) -> None:
-        check_settings(hidden=hidden, layers=layers, dropout=dropout, heads=heads)
+        check_settings(hidden=hidden, layers=layers, dropout=dropout, feature_dropout=feature_dropout, heads=heads)
         check_event_weights(edge_weights)
         check_pair(pair)
         for attribute in edge_attributes:
@@ -91,8 +93,16 @@ class GatSage(Network):
             sizes = schema.numbers[node_type], schema.categories[node_type]
             # Users without any feature all have one vector, which has no variance to normalise.
             if node_type == USER and any(sizes):
-                return UserEmbedding(*sizes, hidden=hidden, category_dim=category_dim, dropout=dropout)
-            return NodeEmbedding(*sizes, hidden=hidden, category_dim=category_dim, normalise=True)
+                return UserEmbedding(
+                    *sizes,
+                    hidden=hidden,
+                    category_dim=category_dim,
+                    dropout=dropout,
+                    feature_dropout=feature_dropout,
+                )
+            return NodeEmbedding(
+                *sizes, hidden=hidden, category_dim=category_dim, normalise=True, feature_dropout=feature_dropout
+            )
 
         def layer() -> HeteroLayer:
             convs = {key: conv(key[1], group) for key, group in groups.items()}
@@ -105,7 +115,11 @@ class GatSage(Network):
             layers=[layer() for _ in range(layers)],
             head=HadamardHead(hidden, head_hidden),
             mood_head=MoodHead(schema.num_moods, hidden, hidden) if schema.num_moods else None,
-            gates=PopularityGates(schema, hidden=hidden, dropout=dropout) if popularity_gates else None,
+            gates=(
+                PopularityGates(schema, hidden=hidden, dropout=feature_dropout)
+                if popularity_gates and schema.popularity
+                else None
+            ),
             pair=pair_readout(pair, schema, hidden=hidden, dropout=dropout),
             hops=local_hops(pair, schema, dropout=dropout),
             ids=id_embeddings(schema, id_embedding, hidden=hidden, dropout=id_dropout),
@@ -115,6 +129,7 @@ class GatSage(Network):
             "layers": layers,
             "heads": heads,
             "dropout": dropout,
+            "feature_dropout": feature_dropout,
             "edge_attributes": list(edge_attributes),
             "edge_weights": edge_weights,
             "head_hidden": head_hidden,

@@ -23,6 +23,7 @@ class HeteroSage(Network):
         hidden: width of all vectors.
         layers: rounds of message passing; 0 switches it off, and features alone speak.
         dropout: probability of dropping a component of each layer's update.
+        feature_dropout: probability of hiding each feature of a node, and the popularity gates of a seed, in training.
         edge_weights: how much the message of an event counts beside the node's others: one of EVENT_WEIGHTS (see
             `EdgeWeights`).
         head_hidden: width of the hidden layer in the mood head.
@@ -46,9 +47,10 @@ class HeteroSage(Network):
         self,
         schema: GraphSchema,
         *,
-        hidden: int = 64,
+        hidden: int = 32,
         layers: int = 2,
-        dropout: float = 0.2,
+        dropout: float = 0.5,
+        feature_dropout: float = 0.3,
         edge_weights: str = NONE,
         head_hidden: int = 16,
         category_dim: int = 16,
@@ -58,7 +60,7 @@ class HeteroSage(Network):
         id_embedding: int | None = None,
         id_dropout: float = 0.5,
     ) -> None:
-        check_settings(hidden=hidden, layers=layers, dropout=dropout)
+        check_settings(hidden=hidden, layers=layers, dropout=dropout, feature_dropout=feature_dropout)
         check_event_weights(edge_weights)
         check_pair(pair)
         groups = edge_groups(schema, event_attributes=edge_weights != NONE, similarity=similarity)
@@ -69,7 +71,9 @@ class HeteroSage(Network):
 
         def embedding(node_type: str) -> NodeEmbedding:
             sizes = schema.numbers[node_type], schema.categories[node_type]
-            return NodeEmbedding(*sizes, hidden=hidden, category_dim=category_dim, normalise=False)
+            return NodeEmbedding(
+                *sizes, hidden=hidden, category_dim=category_dim, normalise=False, feature_dropout=feature_dropout
+            )
 
         def layer(activate: bool) -> HeteroLayer:
             convs = {key: conv(key[1], group) for key, group in groups.items()}
@@ -82,7 +86,11 @@ class HeteroSage(Network):
             layers=[layer(activate=place < layers - 1) for place in range(layers)],
             head=DotHead(hidden),
             mood_head=MoodHead(schema.num_moods, hidden, head_hidden) if schema.num_moods else None,
-            gates=PopularityGates(schema, hidden=hidden, dropout=dropout) if popularity_gates else None,
+            gates=(
+                PopularityGates(schema, hidden=hidden, dropout=feature_dropout)
+                if popularity_gates and schema.popularity
+                else None
+            ),
             pair=pair_readout(pair, schema, hidden=hidden, dropout=dropout),
             hops=local_hops(pair, schema, dropout=dropout),
             ids=id_embeddings(schema, id_embedding, hidden=hidden, dropout=id_dropout),
@@ -91,6 +99,7 @@ class HeteroSage(Network):
             "hidden": hidden,
             "layers": layers,
             "dropout": dropout,
+            "feature_dropout": feature_dropout,
             "edge_weights": edge_weights,
             "head_hidden": head_hidden,
             "category_dim": category_dim,

@@ -147,7 +147,7 @@ class Network(nn.Module, ABC):
             x, x_cat = (graph[kind][key][: len(h[kind])] for key in ("x", "x_cat"))
             parts = [h[kind]]
             if self.gates is not None:
-                parts.append((self.gates.user if kind == USER else self.gates.content)(x, x_cat))
+                parts.append(self.gates.user(x, x_cat) if kind == USER else self.gates.content(x))
             if self.pair is not None and kind == USER:
                 parts.append(self.pair.user(x, x_cat))
             wide[kind] = torch.cat(parts, dim=1)
@@ -190,7 +190,7 @@ class Network(nn.Module, ABC):
         tower = self.head.user(users.tower).index_select(0, user)[:, None]
         logits = self.head.meet(tower, _gathered(self.head.content(contents.tower), content))
         if self.gates is not None:
-            gates = users.popularity.index_select(0, user)[:, None]
+            gates = self.gates.kept(users.popularity.index_select(0, user))[:, None]
             logits = logits + (gates * _gathered(contents.popularity, content)).sum(dim=-1)
         if self.pair is not None:
             assert signals is not None
@@ -207,7 +207,7 @@ class Network(nn.Module, ABC):
         logits = head.meet(head.mood(mood)[:, None], _gathered(head.content(contents.tower), content))
         if self.gates is not None:
             popularity = _gathered(contents.popularity, content)
-            logits = logits + (self.gates.mood(mood)[:, None] * popularity).sum(dim=-1)
+            logits = logits + (self.gates.kept(self.gates.mood(mood))[:, None] * popularity).sum(dim=-1)
         return logits
 
     def pair_logits(self, user: Tensor, content: Tensor, signals: Tensor | None = None) -> Tensor:
@@ -296,12 +296,13 @@ def _gathered(vectors: Tensor, rows: Tensor) -> Tensor:
     return vectors.index_select(0, rows.flatten()).view(*rows.shape, vectors.shape[1])
 
 
-def check_settings(*, hidden: int, layers: int, dropout: float, heads: int = 1) -> None:
+def check_settings(*, hidden: int, layers: int, dropout: float, feature_dropout: float, heads: int = 1) -> None:
     """Raise `UserError` for sizes that no network can have."""
     for name, value, least in (("hidden", hidden, 1), ("layers", layers, 0), ("heads", heads, 1)):
         if value < least:
             raise UserError(f"model.{name} is {value}: it must be at least {least}.")
     if hidden % heads:
         raise UserError(f"model.hidden is {hidden}: it must be a multiple of model.heads, {heads}.")
-    if not 0 <= dropout < 1:
-        raise UserError(f"model.dropout is {dropout}: it must be at least 0 and below 1.")
+    for name, probability in (("dropout", dropout), ("feature_dropout", feature_dropout)):
+        if not 0 <= probability < 1:
+            raise UserError(f"model.{name} is {probability}: it must be at least 0 and below 1.")

@@ -22,12 +22,22 @@ class NodeEmbedding(nn.Module):
         hidden: width of the result.
         category_dim: width of each category's vector.
         normalise: whether numbers pass a batch normalisation.
+        feature_dropout: probability of hiding each of a node's features in training: a number becomes 0, which is the
+            mean of a z-score, a category becomes unknown.
     """
 
     def __init__(
-        self, numbers: int, categories: Sequence[int], *, hidden: int, category_dim: int, normalise: bool
+        self,
+        numbers: int,
+        categories: Sequence[int],
+        *,
+        hidden: int,
+        category_dim: int,
+        normalise: bool,
+        feature_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.feature_dropout = feature_dropout
         self.categories = nn.ModuleList(_category_embedding(size, category_dim) for size in categories)
         self.norm = BatchNorm(numbers) if normalise and numbers else None
         width = numbers + category_dim * len(categories)
@@ -39,6 +49,9 @@ class NodeEmbedding(nn.Module):
         if self.projection is None:
             assert self.constant is not None
             return self.constant.expand(len(x), -1)
+        if self.training and self.feature_dropout:
+            x = F.dropout(x, self.feature_dropout)
+            x_cat = x_cat * (torch.rand(x_cat.shape, device=x_cat.device) >= self.feature_dropout)
         numbers = x if self.norm is None else self.norm(x)
         embedded = [embedding(x_cat[:, column]) for column, embedding in enumerate(self.categories)]
         return self.projection(torch.cat([*embedded, numbers], dim=1))  # type: ignore[no-any-return]
@@ -48,15 +61,29 @@ class UserEmbedding(nn.Module):
     """Dropout(ReLU(BatchNorm(Linear(features)))) (report, section V.A.1 and Eq. 1); categories enter as vectors.
 
     Args:
-        numbers, categories, hidden, category_dim: as for `NodeEmbedding`.
+        numbers, categories, hidden, category_dim, feature_dropout: as for `NodeEmbedding`.
         dropout: probability of dropping a component.
     """
 
     def __init__(
-        self, numbers: int, categories: Sequence[int], *, hidden: int, category_dim: int, dropout: float
+        self,
+        numbers: int,
+        categories: Sequence[int],
+        *,
+        hidden: int,
+        category_dim: int,
+        dropout: float,
+        feature_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.linear = NodeEmbedding(numbers, categories, hidden=hidden, category_dim=category_dim, normalise=False)
+        self.linear = NodeEmbedding(
+            numbers,
+            categories,
+            hidden=hidden,
+            category_dim=category_dim,
+            normalise=False,
+            feature_dropout=feature_dropout,
+        )
         self.norm = BatchNorm(hidden)
         self.dropout = dropout
 

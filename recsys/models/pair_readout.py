@@ -17,14 +17,13 @@ PAIRS = (NONE, CO_ENGAGED, PROPAGATE, LOCAL_GNN)
 FIXED_HOPS = PATH_SIGNALS[:6]  # what learned hops take the place of
 CO_ENGAGEMENT = ("target_cosine", "all_cosine")
 STEEP = 50.0  # log(1 + 50 s) tells small signals apart
-NUM_HIDDEN = 16
 
 
 class PairReadout(nn.Module):
-    """logit = sum over signals s of a_s(u) s + b_s(u) l(s) + m(all s and l(s)), l(s) = log(1 + 50 s) / log(51).
+    """logit = sum over signals s of a_s(u) s + b_s(u) l(s), l(s) = log(1 + 50 s) / log(51).
 
-    a, b = softplus(network(user's features)) >= 0: a stronger signal never counts against a content by itself. m is a
-    small network that starts at 0 and is 0 where there is no signal, so that a pair without any path has logit 0.
+    a, b = softplus(network(user's features)) >= 0: a stronger signal never counts against a content, and a pair without
+    any path has logit 0.
 
     Args:
         schema: node features of the graph.
@@ -52,9 +51,6 @@ class PairReadout(nn.Module):
         self.columns = [i for i, name in enumerate(names) if only is None or name in only]
         self.width = 2 * len(self.columns)
         self.user_network = FeatureNetwork(schema, USER, outputs=self.width, hidden=hidden, dropout=dropout)
-        self.inner = nn.Linear(self.width, NUM_HIDDEN)
-        self.outer = nn.Linear(NUM_HIDDEN, 1, bias=False)
-        nn.init.zeros_(self.outer.weight)
 
     def user(self, x: Tensor, x_cat: Tensor) -> Tensor:
         """Gates of users, [n, width]."""
@@ -64,8 +60,7 @@ class PairReadout(nn.Module):
         """Gates [..., width] and signals [..., N, num_signals] -> logits [..., N]."""
         signals = signals[..., self.columns]
         both = torch.cat([signals, torch.log1p(STEEP * signals) / torch.log1p(signals.new_tensor(STEEP))], dim=-1)
-        mixed = self.outer(self.inner(both).relu() - self.inner.bias.relu())[..., 0]
-        return (both @ gates[..., None])[..., 0] + mixed  # type: ignore[no-any-return]
+        return (both @ gates[..., None])[..., 0]
 
 
 def pair_readout(pair: str, schema: GraphSchema, *, hidden: int, dropout: float) -> PairReadout | None:

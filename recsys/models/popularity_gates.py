@@ -1,61 +1,54 @@
-"""What a content is worth to anybody, and how much each user or mood goes by it; `network.py` adds it to a logit."""
+"""How much each user or mood goes by what is popular; `network.py` adds it to a logit."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsys.graph.schema import CONTENT, USER, GraphSchema
+from recsys.graph.schema import USER, GraphSchema
 from recsys.models.feature_network import FeatureNetwork
 
 LOW = -2.0  # gates begin near softplus(-2) = 0.13, so that popularity does not drown the towers
 
 
 class PopularityGates(nn.Module):
-    """logit = sum over k of g_k p_k(c) + b(c): the gates g >= 0 of a user or a mood on popularity, and a prior b.
+    """logit = sum over k of g_k p_k(c): the gates g >= 0 of a user or a mood on a content's popularity.
 
     p(c) are the content's scaled log counts and trends over several windows; g = softplus(network(user's features) - 2)
-    or a learned vector of a mood; b is a network of all the content's features that starts at 0. Gates are never
-    negative, so that somebody of whom nothing is known still gets what is popular, over the windows that serve best.
+    or a learned vector of a mood. Gates are never negative, so that somebody of whom nothing is known still gets what
+    is popular, over the windows that serve best.
 
-    Both sides are vectors that only meet in a dot product: g beside a 1, and p beside b.
+    In training they are all left out for a seed with the given probability (see `kept`): what counts explain by
+    themselves, the towers and the paths must also learn to explain.
 
     Args:
         schema: node features of the graph.
-        hidden: width inside the networks.
-        dropout: probability of dropping one of their hidden components.
+        hidden: width inside the network.
+        dropout: probability of dropping one of its hidden components, and of leaving out the gates of a seed.
 
     Attributes:
-        width: width of both vectors.
+        width: width of both vectors; 0 where contents have no counters.
     """
 
     def __init__(self, schema: GraphSchema, *, hidden: int, dropout: float) -> None:
         super().__init__()
         self.columns = list(schema.popularity)
-        self.width = len(self.columns) + 1
-        self.user_network = (
-            FeatureNetwork(schema, USER, hidden=hidden, outputs=len(self.columns), dropout=dropout)
-            if self.columns
-            else None
-        )
-        self.prior = FeatureNetwork(schema, CONTENT, hidden=hidden, outputs=1, dropout=dropout)
-        nn.init.zeros_(self.prior.outer.weight)
-        nn.init.zeros_(self.prior.outer.bias)
-        self.moods = nn.Parameter(torch.zeros(schema.num_moods, len(self.columns)))
+        self.width = len(self.columns)
+        self.dropout = dropout
+        self.network = FeatureNetwork(schema, USER, hidden=hidden, outputs=self.width, dropout=dropout)
+        self.moods = nn.Parameter(torch.zeros(schema.num_moods, self.width))
 
     def user(self, x: Tensor, x_cat: Tensor) -> Tensor:
         """Gates of users, [n, width]."""
-        if self.user_network is None:
-            return x.new_ones(len(x), 1)
-        return _beside_one(F.softplus(self.user_network(x, x_cat) + LOW))
+        return F.softplus(self.network(x, x_cat) + LOW)
 
-    def content(self, x: Tensor, x_cat: Tensor) -> Tensor:
-        """Popularity and prior of contents, [n, width]."""
-        return torch.cat([x[:, self.columns], self.prior(x, x_cat)], dim=1)
+    def content(self, x: Tensor) -> Tensor:
+        """Popularity of contents, [n, width]."""
+        return x[:, self.columns]
 
     def mood(self, mood: Tensor) -> Tensor:
         """Gates of moods, int64 [...] -> [..., width]."""
-        return _beside_one(F.softplus(F.embedding(mood, self.moods) + LOW))
+        return F.softplus(F.embedding(mood, self.moods) + LOW)
 
-
-def _beside_one(gates: Tensor) -> Tensor:
-    return F.pad(gates, (0, 1), value=1.0)
+    def kept(self, gates: Tensor) -> Tensor:
+        """Gates of seeds [B, width], in training without those of some seeds, the others larger to make up."""
+        return gates * F.dropout(gates.new_ones(len(gates), 1), self.dropout, self.training)

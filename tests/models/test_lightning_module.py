@@ -91,7 +91,7 @@ def losses(module: LinkPredictionModule, batch: LinkBatch, steps: int) -> list[f
 
 @EVERY_PAIR
 def test_one_epoch_of_training_and_a_lower_loss(name: str, objective: Objective) -> None:
-    module = make_module(name, objective, network=make_network(name, dropout=0.0))
+    module = make_module(name, objective, network=make_network(name, dropout=0.0, feature_dropout=0.0))
     before = [p.clone() for p in module.parameters()]
     trainer = make_trainer(max_epochs=1)
     trainer.fit(module, datamodule=make_datamodule())
@@ -112,7 +112,7 @@ def test_overfits_fifty_events(name: str, objective: Objective) -> None:
     batch = make_datamodule(graph, snapshots=1).loader.batch(0, 0)
     assert (batch.label == 1).all()
     assert len(batch.user) >= 5
-    network = make_network(name, graph, layers=1, hidden=32, dropout=0.0)
+    network = make_network(name, graph, layers=1, hidden=32, dropout=0.0, feature_dropout=0.0)
     module = make_module(
         network=network, graph=graph, objective=objective, mood_weight=0.0, optimizer=partial(Adam, lr=0.02)
     )
@@ -125,7 +125,7 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
     of_user = Counter(batch.user.tolist())  # all at one time
     assert len(set(of_user.values())) > 1
     weight = torch.tensor([1 / of_user[user] if equal_users else 1.0 for user in batch.user.tolist()])
-    network = make_network("gat_sage", dropout=0.0)
+    network = make_network("gat_sage", dropout=0.0, feature_dropout=0.0)
     pick_zeros(network)
     module = make_module(network=network, mood_weight=0.3, equal_users=equal_users)
     logged: dict[str, float] = {}
@@ -145,7 +145,7 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
 
 def test_only_the_hardest_negatives_enter_the_loss() -> None:
     batch = first_batch()
-    network = make_network("hetero_sage", dropout=0.0)
+    network = make_network("hetero_sage", dropout=0.0, feature_dropout=0.0)
     pick_zeros(network)
     module = make_module(network=network, objective=BPR(), mood_weight=0.0, equal_users=False)
     module.log = lambda *_, **__: None
@@ -158,8 +158,8 @@ def test_only_the_hardest_negatives_enter_the_loss() -> None:
 def test_a_batch_without_mood_seeds_and_a_weight_of_zero() -> None:
     batch = first_batch()
     nothing = {key: getattr(batch, key)[:0] for key in ("mood", "mood_content", "mood_label")}
-    with_none = make_module(network=make_network("gat_sage", dropout=0.0))
-    with_zero = make_module(network=make_network("gat_sage", dropout=0.0), mood_weight=0.0)
+    with_none = make_module(network=make_network("gat_sage", dropout=0.0, feature_dropout=0.0))
+    with_zero = make_module(network=make_network("gat_sage", dropout=0.0, feature_dropout=0.0), mood_weight=0.0)
     without = losses(with_none, replace(batch, **nothing), 2)
     assert without == losses(with_zero, batch, 2)
     for nothing in (-1.0, "abc", None, True, float("nan"), float("inf")):
@@ -168,7 +168,7 @@ def test_a_batch_without_mood_seeds_and_a_weight_of_zero() -> None:
 
 
 def test_training_trains_the_moods_and_their_head() -> None:
-    module = make_module(network=make_network("gat_sage", dropout=0.0))
+    module = make_module(network=make_network("gat_sage", dropout=0.0, feature_dropout=0.0))
     head = module.network.mood_head
     before = [p.clone() for p in head.parameters()]
     batch = first_batch()
@@ -261,7 +261,7 @@ def test_test_and_predict() -> None:
 
 
 def test_validation_scores_with_the_weights_of_now() -> None:
-    module, data = make_module(network=make_network("gat_sage", dropout=0.0)), make_datamodule()
+    module, data = make_module(network=make_network("gat_sage", dropout=0.0, feature_dropout=0.0)), make_datamodule()
     trainer = make_trainer(max_epochs=2)
     trainer.fit(module, datamodule=data)
     last = trainer.callback_metrics["val/loss"]

@@ -299,7 +299,7 @@ def test_switching_a_part_off_leaves_the_others_as_they_are(name: str) -> None:
 @PARTS
 def test_link_logits_equal_pair_logits(name: str, parts: dict[str, Any]) -> None:
     # In training mode, so that batch norm sees the same pairs.
-    network = make_network(name, dropout=0.0, **parts)
+    network = make_network(name, dropout=0.0, feature_dropout=0.0, **parts)
     pick_zeros(network)
     vectors = network.encode(snapshot())
     user, content = torch.tensor([3, 0, 3]), torch.tensor([[1, 2], [5, 1], [0, 0]])
@@ -393,7 +393,7 @@ def test_users_without_any_feature_are_told_apart_by_their_edges_and_score_as_in
     assert graph.schema.numbers[USER] == 0
     assert graph.schema.categories[USER] == ()
     data = graph.snapshot(log.boundaries.t_val)
-    network = make_network("gat_sage", graph, dropout=0.0)
+    network = make_network("gat_sage", graph, dropout=0.0, feature_dropout=0.0)
     optimizer = torch.optim.Adam(network.embeddings[USER].parameters(), lr=0.1)
     for _ in range(30):
         optimizer.zero_grad()
@@ -461,6 +461,7 @@ def test_event_types_may_have_any_name() -> None:
         ({"layers": -1}, r"model\.layers"),
         ({"heads": 0}, r"model\.heads"),
         ({"dropout": 1.0}, r"model\.dropout"),
+        ({"feature_dropout": -0.1}, r"model\.feature_dropout is -0\.1: it must be at least 0 and below 1"),
         ({"edge_attributes": ["speed"]}, "speed"),
         ({"edge_weights": "speed"}, "speed"),
         ({"id_embedding": 0}, r"model\.id_embedding is 0: it must be a width"),

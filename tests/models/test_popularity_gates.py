@@ -49,34 +49,40 @@ def test_feature_network_by_hand() -> None:
 
 
 def test_gates_by_hand() -> None:
-    """Column 1 of the contents is no popularity; the gates are softplus(outputs - 2) beside a 1 for the prior."""
+    """Column 1 of the contents is no popularity; the gates are softplus(outputs - 2)."""
     gates = gates_of(schema_of())
-    assert gates.width == 3
-    network, prior = gates.user_network, gates.prior
+    assert gates.width == 2
+    network = gates.network
     network.embedding.projection.weight.data = torch.tensor([[1.0], [-1.0]])
     network.embedding.projection.bias.data.zero_()
     network.outer.weight.data, network.outer.bias.data = torch.tensor([[2.0, 5.0], [-1.0, 7.0]]), torch.tensor([0.5, 0])
     users = gates.user(torch.tensor([[3.0], [-3.0]]), none_of(2))
-    expected = [[softplus(0.5), softplus(-3.0), 1.0], [softplus(3.5), softplus(5.0), 1.0]]
+    expected = [[softplus(0.5), softplus(-3.0)], [softplus(3.5), softplus(5.0)]]
     torch.testing.assert_close(users, torch.tensor(expected), atol=1e-4, rtol=0)
 
-    prior.embedding.projection.weight.data = torch.tensor([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
-    prior.embedding.projection.bias.data.zero_()
-    prior.outer.weight.data, prior.outer.bias.data = torch.tensor([[4.0, 1.0]]), torch.tensor([0.25])
-    contents = gates.content(torch.tensor([[0.3, 9.0, -0.4], [1.0, -2.0, 0.0]]), none_of(2))
-    torch.testing.assert_close(contents, torch.tensor([[0.3, -0.4, 4.25], [1.0, 0.0, 1.25]]), atol=1e-4, rtol=0)
+    contents = gates.content(torch.tensor([[0.3, 9.0, -0.4], [1.0, -2.0, 0.0]]))
+    assert contents.tolist() == [[pytest.approx(0.3), pytest.approx(-0.4)], [1.0, 0.0]]
 
     gates.moods.data = torch.tensor([[0.0, 1.0], [3.0, -1.0]])
     moods = gates.mood(torch.tensor([1, 0]))
-    expected = [[softplus(1.0), softplus(-3.0), 1.0], [softplus(-2.0), softplus(-1.0), 1.0]]
+    expected = [[softplus(1.0), softplus(-3.0)], [softplus(-2.0), softplus(-1.0)]]
     torch.testing.assert_close(moods, torch.tensor(expected), atol=1e-6, rtol=0)
 
 
-def test_at_first_there_is_no_prior_and_moods_have_the_gates_of_nobody() -> None:
+def test_at_first_moods_have_the_gates_of_nobody() -> None:
     gates = gates_of(schema_of(categories=1), hidden=8)
-    contents = gates.content(torch.randn(50, 3), torch.randint(0, 4, (50, 1)))
-    assert not contents[:, -1].any()
-    torch.testing.assert_close(gates.mood(torch.tensor([0, 1]))[:, :-1], torch.full((2, 2), softplus(-2.0)))
+    torch.testing.assert_close(gates.mood(torch.tensor([0, 1])), torch.full((2, 2), softplus(-2.0)))
+
+
+def test_in_training_the_gates_of_whole_seeds_are_left_out_and_the_others_make_up_for_it() -> None:
+    gates = gates_of(schema_of(), hidden=8)
+    of_seeds = torch.rand(10_000, 2) + 0.1
+    assert torch.equal(gates.kept(of_seeds), of_seeds)
+    torch.manual_seed(0)
+    kept = gates.train().kept(of_seeds)  # each with probability 1/2
+    left_out = (kept == 0).all(dim=1)
+    torch.testing.assert_close(kept[~left_out], 2 * of_seeds[~left_out])
+    assert abs(left_out.float().mean() - 0.5) < 0.02
 
 
 def test_gates_are_never_negative() -> None:
@@ -85,33 +91,21 @@ def test_gates_are_never_negative() -> None:
         nn.init.normal_(parameter, std=3)
     users = gates.user(torch.randn(200, 1) * 5, none_of(200))
     assert (users >= 0).all()
-    assert users[:, :-1].std(dim=0).max() > 0.1
+    assert users.std(dim=0).max() > 0.1
     assert (gates.mood(torch.tensor([0, 1])) >= 0).all()
 
 
 def test_without_user_features_all_have_the_same_gates_and_they_learn() -> None:
     gates = gates_of(schema_of(numbers=(0, 3))).train()
     users = gates.user(torch.zeros(4, 0), none_of(4))
-    assert users.shape == (4, 3)
+    assert users.shape == (4, 2)
     assert torch.equal(users, users[:1].expand(4, -1))
     users[:, 0].sum().backward()
-    assert gates.user_network.outer.bias.grad[0] > 0
+    assert gates.network.outer.bias.grad[0] > 0
 
 
-@pytest.mark.filterwarnings("error")
-def test_without_popularity_columns_only_the_prior_is_left() -> None:
-    gates = gates_of(schema_of(popularity=()))
-    gates.prior.outer.bias.data.fill_(0.5)
-    assert gates.width == 1
-    assert gates.user(torch.randn(4, 1), none_of(4)).tolist() == [[1.0]] * 4
-    assert gates.mood(torch.tensor([1])).tolist() == [[1.0]]
-    assert gates.content(torch.randn(2, 3), none_of(2)).tolist() == [[0.5]] * 2
-
-
-def test_without_moods_and_content_features() -> None:
-    gates = gates_of(schema_of(numbers=(1, 0), popularity=(), num_moods=0))
-    assert gates.moods.shape == (0, 0)
-    assert gates.content(torch.zeros(2, 0), none_of(2)).tolist() == [[0.0]] * 2
+def test_without_moods() -> None:
+    assert gates_of(schema_of(num_moods=0)).moods.shape == (0, 2)
 
 
 def test_gradients_of_moods_are_the_same_bits_every_time() -> None:

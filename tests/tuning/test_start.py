@@ -22,7 +22,7 @@ def _hydra() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("texts", "overrides", "expected"),
     [
-        ({"model.hidden": "choice(32, 64)", "model.dropout": "interval(0, 0.5)"}, (), {"hidden": 64, "dropout": 0.2}),
+        ({"model.hidden": "choice(32, 64)", "model.dropout": "interval(0, 0.5)"}, (), {"hidden": 32, "dropout": 0.5}),
         ({"model.hidden": "choice(32, 64)"}, ("model.hidden=32",), {"hidden": 32}),
         ({"objective": "choice(bpr, bce)"}, ("objective=bce",), {"objective": "bce"}),
         ({"averaging": "null, 0.9"}, ("averaging=null",), {"averaging": None}),

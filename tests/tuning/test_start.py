@@ -30,7 +30,7 @@ def _hydra() -> Iterator[None]:
         ({"model.edge_attributes": "choice([], [recency])"}, (), None),
         ({"model.layers": "range(0, 2)"}, (), None),
         ({"objective": "choice(bpr, bce)"}, (), None),
-        ({"model.hidden": "null, 32"}, (), None),
+        ({"model.hidden": "null, 64"}, (), None),
     ],
 )
 def test_the_point_of_the_configuration(

@@ -85,6 +85,7 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "callbacks": config["callbacks"] or {},
         "loggers": config["logger"] or {},
         "monitor": config["monitor"],
+        "smoothing": config["smoothing"],
         "refit": config["refit"],
         "block": config["evaluation"]["block"],
         "validation_users": config["evaluation"]["validation_users"],

@@ -156,6 +156,7 @@ class Experiment:
         equal_users: whether every user counts alike in the loss, whatever the number of its pairs.
         trainer, callbacks, loggers: Lightning's.
         monitor: the validation metric that everything is chosen by.
+        smoothing: over how many last epochs its mean is taken when a network's best epoch is chosen.
         refit: whether a network is trained again on everything before test, once validation has chosen the epochs.
         block: users scored at a time.
         validation_users: users ranked after each epoch.
@@ -185,6 +186,7 @@ class Experiment:
     callbacks: Mapping[str, Callback]
     loggers: Mapping[str, Logger]
     monitor: str
+    smoothing: int
     refit: bool
     block: int
     validation_users: int
@@ -378,6 +380,7 @@ class Experiment:
             scheduler=scheduler,
             mood_weight=self.mood_weight,
             monitor=self.monitor,
+            smoothing=self.smoothing,
             seed=self.seed,
             averaging=self.averaging,
             equal_users=self.equal_users,

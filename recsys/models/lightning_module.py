@@ -30,6 +30,7 @@ from recsys.models.objectives import Objective, keep_hardest
 from recsys.models.pair_signals import signals_of_pairs
 from recsys.models.ranking import Ranked, rank
 
+WATCHED = "watched"  # name under which the smoothed validation metric is logged
 PREDICTED = 100  # contents a user that `predict_step` gives
 
 
@@ -49,7 +50,9 @@ class LinkPredictionModule(LightningModule):
         optimizer: builds the optimizer from the parameters.
         scheduler: builds a `ReduceLROnPlateau` from the optimizer, which watches `monitor`; None keeps the rate.
         mood_weight: weight of the moods' loss.
-        monitor: the validation metric the learning rate goes by, one of `RankingMetrics` with the prefix "val/".
+        monitor: the validation metric that counts, one of `RankingMetrics` with the prefix "val/".
+        smoothing: its mean over so many last epochs is logged as `WATCHED`, by which the learning rate, early stopping
+            and the choice of the best epoch go: one epoch's lucky value would end a training that is still learning.
         seed: seeds dropout.
         averaging: decay of the moving average of the weights, in [0, 1): the scorer's network gets the average after
             every step. None trains the scorer's network itself.
@@ -66,6 +69,7 @@ class LinkPredictionModule(LightningModule):
         scheduler: Callable[..., ReduceLROnPlateau] | None = None,
         mood_weight: float = 0.2,
         monitor: str = "val/ndcg@10",
+        smoothing: int = 5,
         seed: int = 0,
         averaging: float | None = None,
         equal_users: bool = True,
@@ -79,9 +83,11 @@ class LinkPredictionModule(LightningModule):
         self.network = scorer.network if averaging is None else deepcopy(scorer.network)
         self.averaged = scorer.network  # what is evaluated and kept
         self.num_averaged: Tensor
+        self.recent: Tensor
         self.averaging = averaging
         self.equal_users = equal_users
         self.register_buffer("num_averaged", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("recent", torch.full((smoothing,), torch.nan))  # values of `monitor`
         self.objective = objective
         self.mood_weight = mood_weight
         self.monitor = monitor
@@ -145,9 +151,12 @@ class LinkPredictionModule(LightningModule):
             return
         if self.monitor not in values:
             raise UserError(f"monitor is {self.monitor!r}: choose among {', '.join(values)}.")
+        self.recent = torch.cat([self.recent[1:], self.recent.new_tensor([values[self.monitor]])])
+        watched = float(self.recent.nanmean())
+        self.log(WATCHED, watched)
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(values[self.monitor])
+            scheduler.step(watched)
 
     def on_test_epoch_start(self) -> None:
         """Score with the weights of now."""
@@ -176,7 +185,7 @@ class LinkPredictionModule(LightningModule):
         if self._make_scheduler is None:
             return optimizer
         # Not strict: Lightning looks the metric up even in epochs without validation.
-        scheduler = {"scheduler": self._make_scheduler(optimizer), "monitor": self.monitor, "strict": False}
+        scheduler = {"scheduler": self._make_scheduler(optimizer), "monitor": WATCHED, "strict": False}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:

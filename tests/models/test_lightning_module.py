@@ -29,7 +29,7 @@ from recsys.loading.negatives import Uniform
 from recsys.loading.neighbor_loader import NeighborLoader
 from recsys.loading.snapshot_loader import SnapshotLoader
 from recsys.models.graph_scorer import GraphScorer
-from recsys.models.lightning_module import PREDICTED, LinkPredictionModule, RankingMetrics
+from recsys.models.lightning_module import PREDICTED, WATCHED, LinkPredictionModule, RankingMetrics
 from recsys.models.network import Network
 from recsys.models.objectives import BCE, BPR, Objective, SampledSoftmax
 from recsys.models.ranking import Ranked, rank
@@ -404,6 +404,27 @@ def test_monitoring_an_unknown_metric_is_an_error() -> None:
         make_trainer(max_epochs=1).fit(module, datamodule=make_datamodule())
 
 
+class Watched(Callback):
+    """The monitored metric and its smoothed value of every epoch."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.watched: list[float] = []
+
+    def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self.values.append(float(trainer.callback_metrics["val/ndcg@10"]))
+        self.watched.append(float(trainer.callback_metrics[WATCHED]))
+
+
+@pytest.mark.parametrize("smoothing", [1, 3])
+def test_what_is_watched_is_the_mean_of_the_last_epochs(smoothing: int) -> None:
+    epochs = Watched()
+    make_trainer(max_epochs=5, callbacks=[epochs]).fit(make_module(smoothing=smoothing), datamodule=make_datamodule())
+    expected = [np.mean(epochs.values[max(0, end - smoothing) : end]) for end in range(1, 6)]
+    assert len(set(epochs.values)) > 1
+    np.testing.assert_allclose(epochs.watched, expected, rtol=1e-6)
+
+
 class KilledError(Exception):
     """What `Kill` raises."""
 
@@ -438,9 +459,7 @@ class Run:
     def __init__(self, directory: Path, *callbacks: Callback, averaging: float | None, resume: bool = False) -> None:
         never_better = partial(ReduceLROnPlateau, mode="max", factor=0.5, patience=0, threshold=9, threshold_mode="abs")
         self.module = make_module(scheduler=never_better, seed=3, averaging=averaging)
-        self.checkpoint = ModelCheckpoint(
-            directory, "best", monitor="val/ndcg@10", mode="max", enable_version_counter=False
-        )
+        self.checkpoint = ModelCheckpoint(directory, "best", monitor=WATCHED, mode="max", enable_version_counter=False)
         last = ModelCheckpoint(directory, "last", enable_version_counter=False)
         self.stopping = EarlyStopping("val/loss", patience=50)
         self.rates = Rates()

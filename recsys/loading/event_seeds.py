@@ -41,6 +41,10 @@ class EventSeeds:
     before the query time and its content must exist strictly before it. Its label is the largest soft label of its
     target events up to the horizon. With horizon 0 every pair is asked for at its own event's time.
 
+    Seeds can share query times, as those of a snapshot do: then they are asked for at a few times evenly spread over
+    the training period, from a random first one on. A pair that can be asked for at none of these is asked for at one
+    of twice as many times, and so on: in the end at any.
+
     Args:
         log: the event log.
         horizon: share of the training events, in [0, 1).
@@ -70,8 +74,8 @@ class EventSeeds:
 
         meeting = first_met[np.searchsorted(met, self._pairs)]
         born = np.searchsorted(log.time, log.contents.exists_from[log.content[event]], side="right")
-        start = int(start_share * self._num_train)
-        earliest = np.maximum(np.maximum(event - self._reach, start), born)
+        self._start = int(start_share * self._num_train)
+        earliest = np.maximum(np.maximum(event - self._reach, self._start), born)
         latest = np.searchsorted(log.time, log.time[meeting], side="right") - 1
         able = np.flatnonzero(earliest <= latest)
         logger.info(
@@ -92,9 +96,27 @@ class EventSeeds:
     def __len__(self) -> int:
         return len(self._user)
 
-    def asked(self, seeds: np.ndarray, rng: np.random.Generator) -> Asked:
-        """Chosen seeds (int64, [B]) at query times drawn at random."""
-        query = rng.integers(self._earliest[seeds], self._latest[seeds], endpoint=True)
+    def queries(self, seeds: np.ndarray, rng: np.random.Generator, num_times: int | None = None) -> np.ndarray:
+        """Events at whose times chosen seeds (int64, [B]) are asked for, drawn at random; int64, [B].
+
+        Args:
+            seeds: the chosen seeds.
+            rng: where all chance comes from.
+            num_times: about how many times the seeds share; None draws each its own.
+        """
+        earliest, latest = self._earliest[seeds], self._latest[seeds]
+        query, left = np.empty(len(seeds), dtype=np.int64), np.arange(len(seeds))
+        spacing = 1 if num_times is None else max(1, (self._num_train - self._start) // num_times)
+        while len(left):
+            first = earliest[left] + (rng.integers(spacing) - earliest[left]) % spacing
+            number = (latest[left] - first) // spacing + 1  # of times it can be asked for at; none is 0 or less
+            able = number > 0
+            query[left[able]] = first[able] + spacing * rng.integers(number[able])
+            left, spacing = left[~able], max(1, spacing // 2)
+        return query
+
+    def asked(self, seeds: np.ndarray, query: np.ndarray) -> Asked:
+        """Chosen seeds at the times of events, two int64 arrays, [B]."""
         until = np.minimum(query + self._reach, self._num_train - 1)
         return Asked(
             user=self._user[seeds],

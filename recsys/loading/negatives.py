@@ -35,12 +35,15 @@ class NegativeRequest:
         time: query time of each row, ns, int64, [B].
         is_forbidden: maps rows (positions in `positive`) and contents, two int64 arrays that broadcast, to bool:
             whether the content must not be a negative of the row. Contents not born yet need not be named.
+        shared: whether rows of one time are proposed the same contents, so that all together have few distinct
+            negatives. What a row gets is distributed as if it were alone.
     """
 
     log: EventLog
     positive: np.ndarray
     time: np.ndarray
     is_forbidden: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    shared: bool = False
 
     @property
     def num_contents(self) -> np.ndarray:
@@ -160,6 +163,7 @@ class InBatch:
             positive=request.positive[left],
             time=request.time[left],
             is_forbidden=lambda row, content: request.is_forbidden(left[row], content),
+            shared=request.shared,
         )
         uniform = self._uniform.sample(rest, rng)
         row = np.concatenate([drawn.row, left[uniform.row]])
@@ -196,7 +200,8 @@ class Hard:
 
 
 def _sample(request: NegativeRequest, proposal: Proposal, count: int, keep: int, rng: np.random.Generator) -> Negatives:
-    row, content = draw_valid(proposal, request.num_contents, request.is_forbidden, count, rng)
+    group = np.unique(request.time, return_inverse=True)[1] if request.shared else None
+    row, content = draw_valid(proposal, request.num_contents, request.is_forbidden, count, rng, group=group)
     together = np.column_stack([request.positive[row], content])
     log_q = np.log(proposal.weight(row[:, None], together)) - np.log(proposal.total[row])[:, None]
     return Negatives(row=row, content=content, log_q=log_q.astype(np.float32), keep=keep)

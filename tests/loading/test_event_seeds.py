@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.data.event_log import EventLog
+from recsys.data.event_log import Boundaries, EventLog
 from recsys.errors import UserError
-from recsys.loading.event_seeds import EventSeeds
+from recsys.loading.event_seeds import Asked, EventSeeds
 from tests.loading.helpers import hand_log, random_log
 
 
@@ -31,8 +33,15 @@ def possible(log: EventLog, horizon: float, start_share: float) -> dict[tuple[in
 
 
 @settings(deadline=None, max_examples=20)
-@given(seed=st.integers(0, 50), horizon=st.sampled_from([0.0, 0.1, 0.5]), start_share=st.sampled_from([0.0, 0.3]))
-def test_seeds_and_their_times_equal_a_naive_reading(seed: int, horizon: float, start_share: float) -> None:
+@given(
+    seed=st.integers(0, 50),
+    horizon=st.sampled_from([0.0, 0.1, 0.5]),
+    start_share=st.sampled_from([0.0, 0.3]),
+    num_times=st.sampled_from([None, 1, 10]),
+)
+def test_seeds_and_their_times_equal_a_naive_reading(
+    seed: int, horizon: float, start_share: float, num_times: int | None
+) -> None:
     log = random_log(seed)
     expected = possible(log, horizon, start_share)
     if not expected:
@@ -43,7 +52,7 @@ def test_seeds_and_their_times_equal_a_naive_reading(seed: int, horizon: float, 
     seen: dict[tuple[int, int], set[int]] = {}
     rng = np.random.default_rng(0)
     for _ in range(200):
-        asked = seeds.asked(np.arange(len(seeds)), rng)
+        asked = ask(seeds, rng, num_times)
         for u, c, t in zip(asked.user.tolist(), asked.content.tolist(), asked.time.tolist(), strict=True):
             seen.setdefault((u, c), set()).add(t)
         assert (asked.until < log.boundaries.t_val).all()
@@ -51,6 +60,29 @@ def test_seeds_and_their_times_equal_a_naive_reading(seed: int, horizon: float, 
     for pair, times in seen.items():
         assert times <= expected[pair]
     assert sum(map(len, seen.values())) > 0.9 * sum(map(len, expected.values()))
+
+
+def ask(seeds: EventSeeds, rng: np.random.Generator, num_times: int | None = None) -> Asked:
+    every = np.arange(len(seeds))
+    return seeds.asked(every, seeds.queries(every, rng, num_times))
+
+
+def test_seeds_share_times_wherever_they_can_be_asked_for() -> None:
+    # One event a second, each of a pair of its own; those before 40 only serve as history. The horizon is 20 events.
+    log = hand_log([(e, 0, e) for e in range(100)], 99)
+    log = replace(log, boundaries=Boundaries(t_val=100, t_test=100, end=100))
+    log.contents.exists_from[:] = -1
+    seeds = EventSeeds(log, horizon=0.2, start_share=0.4)
+    at: dict[int, set[int]] = {}
+    for epoch in range(300):
+        asked = ask(seeds, np.random.default_rng(epoch), num_times=6)
+        (apart,) = {late % 10 for late in asked.time[asked.user >= 50].tolist()}
+        for user, time in zip(asked.user.tolist(), asked.time.tolist(), strict=True):
+            # Where a time was in reach, it was taken; those of too early seeds are at most half as far apart.
+            in_reach = [t for t in range(40, 100) if t % 10 == apart and user - 20 <= t <= user]
+            assert time in in_reach or not in_reach
+            at.setdefault(user, set()).add(time)
+    assert at == {user: set(range(max(40, user - 20), user + 1)) for user in range(40, 100)}
 
 
 def test_by_hand() -> None:
@@ -62,7 +94,7 @@ def test_by_hand() -> None:
     asked_at = set()
     seeds = EventSeeds(log, horizon=0.34, start_share=0.0)
     for epoch in range(50):
-        asked = seeds.asked(np.arange(len(seeds)), np.random.default_rng(epoch))
+        asked = ask(seeds, np.random.default_rng(epoch))
         assert (asked.user.tolist(), asked.content.tolist(), asked.label.tolist()) == ([0], [1], [1.0])
         asked_at.add((int(asked.time[0]), int(asked.until[0])))
     assert asked_at == {(20, 40), (30, 50)}

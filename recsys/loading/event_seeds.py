@@ -41,6 +41,9 @@ class EventSeeds:
     before the query time and its content must exist strictly before it. Its label is the largest soft label of its
     target events up to the horizon. With horizon 0 every pair is asked for at its own event's time.
 
+    How often a pair is drawn goes by how many events it can be asked for at, as if times were drawn and all pairs asked
+    for that come after them: evaluation, too, seldom meets a content between its creation and its first events.
+
     Seeds can share query times, as those of a snapshot do: then they are asked for at a few times evenly spread over
     the training period, from a random first one on. A pair that can be asked for at none of these is asked for at one
     of twice as many times, and so on: in the end at any.
@@ -92,9 +95,19 @@ class EventSeeds:
             )
         self._user, self._content, self._label = log.user[event[able]], log.content[event[able]], label[able]
         self._earliest, self._latest = earliest[able], latest[able]
+        self._width = self._latest - self._earliest + 1
 
     def __len__(self) -> int:
-        return len(self._user)
+        """Most seeds of a draw: those that can be asked for the longest come in every one."""
+        return int(self._width.sum() / self._width.max())
+
+    def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
+        """So many different seeds in random order, each with a chance in proportion to its width; int64, [size]."""
+        order = rng.permutation(len(self._width))
+        # At equal steps along the widths laid end to end, none of which is longer than a step.
+        end = np.cumsum(self._width[order])
+        chosen: np.ndarray = order[np.searchsorted(end, (np.arange(size) + 1 - rng.random()) * end[-1] / size)]
+        return chosen
 
     def queries(self, seeds: np.ndarray, rng: np.random.Generator, num_times: int | None = None) -> np.ndarray:
         """Events at whose times chosen seeds (int64, [B]) are asked for, drawn at random; int64, [B].

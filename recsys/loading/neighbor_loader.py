@@ -47,8 +47,8 @@ class NeighborLoader:
     what takes a pass over all nodes is renewed at a few times, and a seed sees the last one at or before its own: the
     mean and spread behind z-scores, and similarity edges.
 
-    Seeds of a batch that are asked for at one time share a subgraph, in which every node is once, and are proposed the
-    same negatives: so the cost of a batch goes by its times more than by its seeds.
+    Seeds of a batch that are asked for at one time share a subgraph, in which every node is once, and some of them are
+    proposed the same negatives: so the cost of a batch goes by its times more than by its seeds and negatives.
 
     A batch is a pure function of (seed, epoch, place in the epoch, number of processes): it depends neither on earlier
     batches nor on the number of threads or workers. Under distributed training every process gets its own share of an
@@ -67,6 +67,7 @@ class NeighborLoader:
         replace: whether one edge can be drawn several times.
         batch_size: most seeds of a batch; those of an epoch differ by at most one.
         times_per_batch: about how many query times the seeds of a batch share; None draws each seed its own.
+        negatives_shared_by: how many seeds of one time are proposed the same negatives.
         seeds_per_epoch: seeds drawn at random for an epoch; None takes all.
         horizon, start_share: which pairs are seeds and when they are asked for; see `EventSeeds`.
         refreshes: how many times z-scores' scaling and similarity edges are renewed.
@@ -93,8 +94,9 @@ class NeighborLoader:
         strategy: Strategy = "uniform",
         half_life: float | None = None,
         replace: bool = False,
-        batch_size: int = 128,
-        times_per_batch: int | None = 4,
+        batch_size: int = 1024,
+        times_per_batch: int | None = 1,
+        negatives_shared_by: int = 16,
         seeds_per_epoch: int | None = None,
         horizon: float = 0.06,
         start_share: float = 0.3,
@@ -108,6 +110,7 @@ class NeighborLoader:
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("times_per_batch", times_per_batch, 1),
+            ("negatives_shared_by", negatives_shared_by, 1),
             ("seeds_per_epoch", seeds_per_epoch, 1),
             ("refreshes", refreshes, 1),
             ("num_workers", num_workers, 0),
@@ -121,6 +124,7 @@ class NeighborLoader:
         self._seed = seed
         self._threads = threads
         self._batch_size = batch_size
+        self._shared_by = negatives_shared_by
         self._moods = ContentMoods(log)
         self._seeds = EventSeeds(log, horizon=horizon, start_share=start_share)
         self.seeds_per_epoch = min(seeds_per_epoch or len(self._seeds), len(self._seeds))
@@ -182,7 +186,7 @@ class NeighborLoader:
             forbidden: np.ndarray = met | self._seeds.comes_by(user, content, asked.until[row])
             return forbidden
 
-        request = NegativeRequest(self._log, asked.content, asked.time, is_forbidden, shared=True)
+        request = NegativeRequest(self._log, asked.content, asked.time, is_forbidden, self._shared_by)
         drawn = self._negatives.sample(request, self._rng(_NEGATIVES, epoch, place))
         kept = drawn.row
         time, first, subgraph = np.unique(asked.time[kept], return_index=True, return_inverse=True)
@@ -218,7 +222,7 @@ class NeighborLoader:
         """
         if self._order is None or self._order[0] != epoch:  # drawing it takes longer than a batch
             rng = self._rng(_ORDER, epoch)
-            seeds = rng.permutation(len(self._seeds))[: self.seeds_per_epoch]
+            seeds = self._seeds.draw(self.seeds_per_epoch, rng)
             query = self._seeds.queries(seeds, self._rng(_TIMES, epoch), self._num_times)
             times, of = np.unique(self._log.time[query], return_inverse=True)
             order = np.argsort(rng.permutation(len(times))[of], kind="stable")

@@ -63,18 +63,36 @@ def test_seeds_and_their_times_equal_a_naive_reading(
 
 
 def ask(seeds: EventSeeds, rng: np.random.Generator, num_times: int | None = None) -> Asked:
-    every = np.arange(len(seeds))
-    return seeds.asked(every, seeds.queries(every, rng, num_times))
+    drawn = seeds.draw(len(seeds), rng)
+    return seeds.asked(drawn, seeds.queries(drawn, rng, num_times))
+
+
+def test_a_pair_is_drawn_as_often_as_it_can_be_asked_for() -> None:
+    # One event a second, each of a pair of its own; those before 40 only serve as history. The horizon is 20 events.
+    seeds = EventSeeds(one_event_a_second(), horizon=0.2, start_share=0.4)
+    # The pairs of 40 to 59 can be asked for at 1 to 20 times, those of 60 to 99 at 21.
+    width = np.minimum(np.arange(1, 61), 21)
+    assert len(seeds) == width.sum() // 21
+    for size in (7, len(seeds)):
+        count = np.zeros(60)
+        for draw in range(4000):
+            drawn = seeds.draw(size, np.random.default_rng(draw))
+            assert len(set(drawn.tolist())) == size
+            count[drawn] += 1
+        np.testing.assert_allclose(count / 4000, size * width / width.sum(), atol=0.03)
+
+
+def one_event_a_second() -> EventLog:
+    """100 events in training, each of a user of its own with a content that was there before."""
+    log = hand_log([(e, 0, e) for e in range(100)], 99)
+    log.contents.exists_from[:] = -1
+    return replace(log, boundaries=Boundaries(t_val=100, t_test=100, end=100))
 
 
 def test_seeds_share_times_wherever_they_can_be_asked_for() -> None:
-    # One event a second, each of a pair of its own; those before 40 only serve as history. The horizon is 20 events.
-    log = hand_log([(e, 0, e) for e in range(100)], 99)
-    log = replace(log, boundaries=Boundaries(t_val=100, t_test=100, end=100))
-    log.contents.exists_from[:] = -1
-    seeds = EventSeeds(log, horizon=0.2, start_share=0.4)
+    seeds = EventSeeds(one_event_a_second(), horizon=0.2, start_share=0.4)
     at: dict[int, set[int]] = {}
-    for epoch in range(300):
+    for epoch in range(1000):
         asked = ask(seeds, np.random.default_rng(epoch), num_times=6)
         (apart,) = {late % 10 for late in asked.time[asked.user >= 50].tolist()}
         for user, time in zip(asked.user.tolist(), asked.time.tolist(), strict=True):

@@ -1,6 +1,6 @@
-"""What training by neighbour sampling asks the model to predict: pairs to come, each from a time of its own.
+"""What training by neighbour sampling asks the model to predict: pairs to come, at times drawn for every epoch.
 
-`recsys.loading.seeds` has the seeds of snapshot training, whose pairs share a few query times.
+`recsys.loading.seeds` has the seeds of snapshot training, whose query times are the same in every epoch.
 """
 
 import logging

@@ -141,6 +141,11 @@ def test_rows_of_one_time_share_what_none_must_not_get(name: str) -> None:
     common = ~np.isin(some.content[0], [0, 2]) & ~np.isin(some.content[2], [0, 2])
     assert (some.content[0] == some.content[2])[common].all()
     assert len({tuple(row) for row in some.content.tolist()}) == 3
+    ask = request(LOG, positive=[0, 0, 0, 0], time=[80] * 4, shared_by=2)
+    one, two = Uniform(count=50).sample(ask, np.random.default_rng(0)).content.reshape(2, 2, 50)
+    assert (one[0] == one[1]).all()
+    assert (two[0] == two[1]).all()
+    assert (one != two).any()
 
 
 def test_log_q_is_the_log_of_the_proposals_probability() -> None:

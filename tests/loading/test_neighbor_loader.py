@@ -68,7 +68,7 @@ def rows_of(batch: LinkBatch) -> zip:
 @pytest.mark.parametrize("times_per_batch", [None, 1, 3])
 @pytest.mark.parametrize("name", NEGATIVES)
 def test_batches_are_new_pairs_at_their_times_with_true_negatives(name: str, times_per_batch: int | None) -> None:
-    log, seeds, times = some_log(), 0, set()
+    log, pairs, times = some_log(), [], set()
     loader = make_loader(log, NEGATIVES[name], horizon=0.2, times_per_batch=times_per_batch)
     for batch in loader.batches(epoch=1):
         assert batch.keep == 3
@@ -82,14 +82,14 @@ def test_batches_are_new_pairs_at_their_times_with_true_negatives(name: str, tim
             for content in negatives:
                 assert log.contents.exists_from[content] < t
                 assert not (mine & (log.content == content) & (log.time < t)).any()
-            seeds += 1
+            pairs.append((user, positive))
             times.add(t)
         assert torch.equal(batch.graph.time, batch.time.unique())
         subgraph = batch.graph[USER].batch[batch.user]
         assert torch.equal(batch.graph.time[subgraph], batch.time)
         of_content = batch.graph[CONTENT].batch[batch.content]
         assert torch.equal(of_content, subgraph[:, None].expand_as(of_content))
-    assert seeds > 30
+    assert len(set(pairs)) == len(pairs) == loader.seeds_per_epoch > 30
     assert len(times) > (15 if times_per_batch is None else 5)
 
 

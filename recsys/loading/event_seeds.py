@@ -98,11 +98,11 @@ class EventSeeds:
         self._width = self._latest - self._earliest + 1
 
     def __len__(self) -> int:
-        """Most seeds of a draw: those that can be asked for the longest come in every one."""
+        """Most seeds of a draw: then those that can be asked for the longest come in nearly every one."""
         return int(self._width.sum() / self._width.max())
 
     def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
-        """So many different seeds in random order, each with a chance in proportion to its width; int64, [size]."""
+        """So many different seeds in random order, drawn as often as they can be asked for; int64, [size]."""
         order = rng.permutation(len(self._width))
         # At equal steps along the widths laid end to end, none of which is longer than a step.
         end = np.cumsum(self._width[order])

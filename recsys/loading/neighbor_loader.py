@@ -68,7 +68,7 @@ class NeighborLoader:
         batch_size: most seeds of a batch; those of an epoch differ by at most one.
         times_per_batch: about how many query times the seeds of a batch share; None draws each seed its own.
         negatives_shared_by: how many seeds of one time are proposed the same negatives.
-        seeds_per_epoch: seeds drawn at random for an epoch; None takes all.
+        seeds_per_epoch: seeds drawn at random for an epoch; None takes the most that `EventSeeds` draws.
         horizon, start_share: which pairs are seeds and when they are asked for; see `EventSeeds`.
         refreshes: how many times z-scores' scaling and similarity edges are renewed.
         sampler: "numba", or "pyg_lib" where that library is installed.

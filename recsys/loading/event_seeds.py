@@ -41,12 +41,10 @@ class EventSeeds:
     before the query time and its content must exist strictly before it. Its label is the largest soft label of its
     target events up to the horizon. With horizon 0 every pair is asked for at its own event's time.
 
-    How often a pair is drawn goes by how many events it can be asked for at, as if times were drawn and all pairs asked
-    for that come after them: evaluation, too, seldom meets a content between its creation and its first events.
-
-    Seeds can share query times, as those of a snapshot do: then they are asked for at a few times evenly spread over
-    the training period, from a random first one on. A pair that can be asked for at none of these is asked for at one
-    of twice as many times, and so on: in the end at any.
+    Seeds share a few times, evenly spread over the training period from a random first one on, as those of a snapshot
+    do. Each pair is given one of those in the horizon before it, and is a seed if it can be asked for then. So it is
+    drawn the more often the longer it can be asked for: as in evaluation, which seldom meets a content between its
+    creation and its first events.
 
     Args:
         log: the event log.
@@ -79,7 +77,7 @@ class EventSeeds:
         born = np.searchsorted(log.time, log.contents.exists_from[log.content[event]], side="right")
         self._start = int(start_share * self._num_train)
         earliest = np.maximum(np.maximum(event - self._reach, self._start), born)
-        latest = np.searchsorted(log.time, log.time[meeting], side="right") - 1
+        latest = np.minimum(event, np.searchsorted(log.time, log.time[meeting], side="right") - 1)
         able = np.flatnonzero(earliest <= latest)
         logger.info(
             "%d training seeds; of the %d pairs with a target event before validation the others come too early, have "
@@ -94,39 +92,36 @@ class EventSeeds:
                 "(loader.horizon) or choose other target events (data.target)."
             )
         self._user, self._content, self._label = log.user[event[able]], log.content[event[able]], label[able]
-        self._earliest, self._latest = earliest[able], latest[able]
-        self._width = self._latest - self._earliest + 1
+        self._earliest, self._latest, self._event = earliest[able], latest[able], event[able]
 
     def __len__(self) -> int:
-        """Most seeds of a draw: then those that can be asked for the longest come in nearly every one."""
-        return int(self._width.sum() / self._width.max())
+        """Seeds that a draw may be expected to find at once."""
+        return max(1, int((self._latest - self._earliest + 1).sum() / (self._reach + 1)))
 
-    def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
-        """So many different seeds in random order, drawn as often as they can be asked for; int64, [size]."""
-        order = rng.permutation(len(self._width))
-        # At equal steps along the widths laid end to end, none of which is longer than a step.
-        end = np.cumsum(self._width[order])
-        chosen: np.ndarray = order[np.searchsorted(end, (np.arange(size) + 1 - rng.random()) * end[-1] / size)]
-        return chosen
-
-    def queries(self, seeds: np.ndarray, rng: np.random.Generator, num_times: int | None = None) -> np.ndarray:
-        """Events at whose times chosen seeds (int64, [B]) are asked for, drawn at random; int64, [B].
+    def draw(self, size: int, num_times: int | None, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Different seeds, and the events at whose times they are asked for.
 
         Args:
-            seeds: the chosen seeds.
+            size: how many.
+            num_times: about how many times they share; None draws each its own.
             rng: where all chance comes from.
-            num_times: about how many times the seeds share; None draws each its own.
+
+        Returns:
+            Two int64 arrays, [size], in random order.
         """
-        earliest, latest = self._earliest[seeds], self._latest[seeds]
-        query, left = np.empty(len(seeds), dtype=np.int64), np.arange(len(seeds))
+        left, query = rng.permutation(len(self._user)), np.full(len(self._user), -1)
         spacing = 1 if num_times is None else max(1, (self._num_train - self._start) // num_times)
-        while len(left):
-            first = earliest[left] + (rng.integers(spacing) - earliest[left]) % spacing
-            number = (latest[left] - first) // spacing + 1  # of times it can be asked for at; none is 0 or less
-            able = number > 0
-            query[left[able]] = first[able] + spacing * rng.integers(number[able])
+        drawn: list[np.ndarray] = []
+        while sum(map(len, drawn)) < size:  # rarely more than once: then at more times
+            first = self._event[left] - self._reach
+            first += (rng.integers(spacing) - first) % spacing
+            number = np.maximum((self._event[left] - first) // spacing + 1, 0)  # of times in the horizon
+            query[left] = first + spacing * rng.integers(np.maximum(number, 1))
+            able = (number > 0) & (self._earliest[left] <= query[left]) & (query[left] <= self._latest[left])
+            drawn.append(left[able])
             left, spacing = left[~able], max(1, spacing // 2)
-        return query
+        seeds = np.concatenate(drawn)[:size]
+        return seeds, query[seeds]
 
     def asked(self, seeds: np.ndarray, query: np.ndarray) -> Asked:
         """Chosen seeds at the times of events, two int64 arrays, [B]."""

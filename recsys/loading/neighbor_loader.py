@@ -37,7 +37,7 @@ LEAST = 8192  # edges that a thread writes the attributes of
 DAY = 86_400 * 10**9  # ns
 
 # Independent streams of random numbers under one seed.
-_ORDER, _TIMES, _NEGATIVES = range(3)
+_ORDER, _NEGATIVES = range(2)
 
 
 class NeighborLoader:
@@ -68,7 +68,7 @@ class NeighborLoader:
         batch_size: most seeds of a batch; those of an epoch differ by at most one.
         times_per_batch: about how many query times the seeds of a batch share; None draws each seed its own.
         negatives_shared_by: how many seeds of one time are proposed the same negatives.
-        seeds_per_epoch: seeds drawn at random for an epoch; None takes the most that `EventSeeds` draws.
+        seeds_per_epoch: seeds drawn at random for an epoch; None takes as many as can be asked for.
         horizon, start_share: which pairs are seeds and when they are asked for; see `EventSeeds`.
         refreshes: how many times z-scores' scaling and similarity edges are renewed.
         sampler: "numba", or "pyg_lib" where that library is installed.
@@ -222,8 +222,7 @@ class NeighborLoader:
         """
         if self._order is None or self._order[0] != epoch:  # drawing it takes longer than a batch
             rng = self._rng(_ORDER, epoch)
-            seeds = self._seeds.draw(self.seeds_per_epoch, rng)
-            query = self._seeds.queries(seeds, self._rng(_TIMES, epoch), self._num_times)
+            seeds, query = self._seeds.draw(self.seeds_per_epoch, self._num_times, rng)
             times, of = np.unique(self._log.time[query], return_inverse=True)
             order = np.argsort(rng.permutation(len(times))[of], kind="stable")
             self._order = (epoch, seeds[order], query[order])

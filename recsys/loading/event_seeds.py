@@ -44,7 +44,8 @@ class EventSeeds:
     Seeds share a few times, evenly spread over the training period from a random first one on, as those of a snapshot
     do. Each pair is given one of those in the horizon before it, and is a seed if it can be asked for then. So it is
     drawn the more often the longer it can be asked for: as in evaluation, which seldom meets a content between its
-    creation and its first events.
+    creation and its first events. Where this gives too few seeds, the other pairs are given one of twice as many times,
+    and so on.
 
     Args:
         log: the event log.
@@ -112,7 +113,7 @@ class EventSeeds:
         left, query = rng.permutation(len(self._user)), np.full(len(self._user), -1)
         spacing = 1 if num_times is None else max(1, (self._num_train - self._start) // num_times)
         drawn: list[np.ndarray] = []
-        while sum(map(len, drawn)) < size:  # rarely more than once: then at more times
+        while sum(map(len, drawn)) < size:
             first = self._event[left] - self._reach
             first += (rng.integers(spacing) - first) % spacing
             number = np.maximum((self._event[left] - first) // spacing + 1, 0)  # of times in the horizon

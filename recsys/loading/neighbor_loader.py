@@ -218,14 +218,17 @@ class NeighborLoader:
     def _chosen(self, epoch: int, place: int, num_batches: int) -> tuple[np.ndarray, np.ndarray]:
         """The seeds of a batch and the events at whose times they are asked for, int64, [B] each.
 
-        An epoch's seeds, those of one time after each other, are cut into batches of sizes that differ by at most one.
+        An epoch's seeds, those of a shared time after each other, are cut into batches of sizes that differ by at most
+        one.
         """
         if self._order is None or self._order[0] != epoch:  # drawing it takes longer than a batch
             rng = self._rng(_ORDER, epoch)
             seeds, query = self._seeds.draw(self.seeds_per_epoch, self._num_times, rng)
-            times, of = np.unique(self._log.time[query], return_inverse=True)
-            order = np.argsort(rng.permutation(len(times))[of], kind="stable")
-            self._order = (epoch, seeds[order], query[order])
+            if self._num_times is not None:
+                times, of = np.unique(self._log.time[query], return_inverse=True)
+                order = np.argsort(rng.permutation(len(times))[of], kind="stable")
+                seeds, query = seeds[order], query[order]
+            self._order = (epoch, seeds, query)
         first, last = (self.seeds_per_epoch * end // num_batches for end in (place, place + 1))
         _, seeds, query = self._order
         return seeds[first:last], query[first:last]

@@ -185,6 +185,7 @@ def batches(log: EventLog, graph: TemporalGraph) -> NeighborLoader:
         seed=0,
         fan_out=[FAN_OUT, FAN_OUT],
         batch_size=BATCH,
+        times_per_batch=None,
         refreshes=2,
     )
 

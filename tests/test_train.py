@@ -82,6 +82,7 @@ NEIGHBOR = (
     *(option for option in SMALL if not option.startswith("loader.")),
     "loader=neighbor",
     "loader.fan_out=[4,2]",
+    "loader.batch_size=64",
     "loader.seeds_per_epoch=256",
 )
 

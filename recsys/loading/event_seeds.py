@@ -1,6 +1,6 @@
-"""What training by neighbour sampling asks the model to predict: pairs to come, each from a time of its own.
+"""What training by neighbour sampling asks the model to predict: pairs to come, at times drawn for every epoch.
 
-`recsys.loading.seeds` has the seeds of snapshot training, whose pairs share a few query times.
+`recsys.loading.seeds` has the seeds of snapshot training, whose query times are the same in every epoch.
 """
 
 import logging
@@ -41,6 +41,12 @@ class EventSeeds:
     before the query time and its content must exist strictly before it. Its label is the largest soft label of its
     target events up to the horizon. With horizon 0 every pair is asked for at its own event's time.
 
+    Seeds share a few times, evenly spread over the training period from a random first one on, as those of a snapshot
+    do. Each pair is given one of those in the horizon before it, and is a seed if it can be asked for then. So it is
+    drawn the more often the longer it can be asked for: as in evaluation, which seldom meets a content between its
+    creation and its first events. Where this gives too few seeds, the other pairs are given one of twice as many times,
+    and so on.
+
     Args:
         log: the event log.
         horizon: share of the training events, in [0, 1).
@@ -70,9 +76,9 @@ class EventSeeds:
 
         meeting = first_met[np.searchsorted(met, self._pairs)]
         born = np.searchsorted(log.time, log.contents.exists_from[log.content[event]], side="right")
-        start = int(start_share * self._num_train)
-        earliest = np.maximum(np.maximum(event - self._reach, start), born)
-        latest = np.searchsorted(log.time, log.time[meeting], side="right") - 1
+        self._start = int(start_share * self._num_train)
+        earliest = np.maximum(np.maximum(event - self._reach, self._start), born)
+        latest = np.minimum(event, np.searchsorted(log.time, log.time[meeting], side="right") - 1)
         able = np.flatnonzero(earliest <= latest)
         logger.info(
             "%d training seeds; of the %d pairs with a target event before validation the others come too early, have "
@@ -87,14 +93,39 @@ class EventSeeds:
                 "(loader.horizon) or choose other target events (data.target)."
             )
         self._user, self._content, self._label = log.user[event[able]], log.content[event[able]], label[able]
-        self._earliest, self._latest = earliest[able], latest[able]
+        self._earliest, self._latest, self._event = earliest[able], latest[able], event[able]
 
     def __len__(self) -> int:
-        return len(self._user)
+        """Seeds that a draw may be expected to find at once."""
+        return max(1, int((self._latest - self._earliest + 1).sum() / (self._reach + 1)))
 
-    def asked(self, seeds: np.ndarray, rng: np.random.Generator) -> Asked:
-        """Chosen seeds (int64, [B]) at query times drawn at random."""
-        query = rng.integers(self._earliest[seeds], self._latest[seeds], endpoint=True)
+    def draw(self, size: int, num_times: int | None, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Different seeds, and the events at whose times they are asked for.
+
+        Args:
+            size: how many.
+            num_times: about how many times they share; None draws each its own.
+            rng: where all chance comes from.
+
+        Returns:
+            Two int64 arrays, [size], in random order.
+        """
+        left, query = rng.permutation(len(self._user)), np.full(len(self._user), -1)
+        spacing = 1 if num_times is None else max(1, (self._num_train - self._start) // num_times)
+        drawn: list[np.ndarray] = []
+        while sum(map(len, drawn)) < size:
+            first = self._event[left] - self._reach
+            first += (rng.integers(spacing) - first) % spacing
+            number = np.maximum((self._event[left] - first) // spacing + 1, 0)  # of times in the horizon
+            query[left] = first + spacing * rng.integers(np.maximum(number, 1))
+            able = (number > 0) & (self._earliest[left] <= query[left]) & (query[left] <= self._latest[left])
+            drawn.append(left[able])
+            left, spacing = left[~able], max(1, spacing // 2)
+        seeds = np.concatenate(drawn)[:size]
+        return seeds, query[seeds]
+
+    def asked(self, seeds: np.ndarray, query: np.ndarray) -> Asked:
+        """Chosen seeds at the times of events, two int64 arrays, [B]."""
         until = np.minimum(query + self._reach, self._num_train - 1)
         return Asked(
             user=self._user[seeds],

@@ -35,17 +35,31 @@ class NegativeRequest:
         time: query time of each row, ns, int64, [B].
         is_forbidden: maps rows (positions in `positive`) and contents, two int64 arrays that broadcast, to bool:
             whether the content must not be a negative of the row. Contents not born yet need not be named.
+        shared_by: rows of one time that are proposed the same contents, so that all together have fewer distinct
+            negatives. What a row gets is distributed as if it were alone.
     """
 
     log: EventLog
     positive: np.ndarray
     time: np.ndarray
     is_forbidden: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    shared_by: int = 1
 
     @property
     def num_contents(self) -> np.ndarray:
         """Number of contents that exist at each row's time; they are contents [0, number); int64, [B]."""
         return positions(self.log.contents.exists_from, self.time)
+
+    @property
+    def group(self) -> np.ndarray:
+        """Number of the group of each row that is proposed the same contents, int64, [B]."""
+        size = len(self.time)
+        order = np.argsort(self.time, kind="stable")
+        ordered = self.time[order]
+        first = np.searchsorted(ordered, ordered)
+        group = np.empty(size, dtype=np.int64)
+        group[order] = first * size + (np.arange(size) - first) // self.shared_by
+        return group
 
 
 @dataclass(frozen=True)
@@ -160,6 +174,7 @@ class InBatch:
             positive=request.positive[left],
             time=request.time[left],
             is_forbidden=lambda row, content: request.is_forbidden(left[row], content),
+            shared_by=request.shared_by,
         )
         uniform = self._uniform.sample(rest, rng)
         row = np.concatenate([drawn.row, left[uniform.row]])
@@ -196,7 +211,7 @@ class Hard:
 
 
 def _sample(request: NegativeRequest, proposal: Proposal, count: int, keep: int, rng: np.random.Generator) -> Negatives:
-    row, content = draw_valid(proposal, request.num_contents, request.is_forbidden, count, rng)
+    row, content = draw_valid(proposal, request.num_contents, request.is_forbidden, count, rng, group=request.group)
     together = np.column_stack([request.positive[row], content])
     log_q = np.log(proposal.weight(row[:, None], together)) - np.log(proposal.total[row])[:, None]
     return Negatives(row=row, content=content, log_q=log_q.astype(np.float32), keep=keep)

@@ -1,4 +1,4 @@
-"""The neighbour loader: every seed in a sampled subgraph of its own, as of its own query time.
+"""The neighbour loader: seeds in sampled subgraphs, each as of the query time of its seeds.
 
 `event_seeds.py` has the seeds, `neighbor_sampler.py` samples, `recsys.graph.timed_features` gives the features.
 """
@@ -37,7 +37,7 @@ LEAST = 8192  # edges that a thread writes the attributes of
 DAY = 86_400 * 10**9  # ns
 
 # Independent streams of random numbers under one seed.
-_ORDER, _TIMES, _NEGATIVES = range(3)
+_ORDER, _NEGATIVES = range(2)
 
 
 class NeighborLoader:
@@ -45,9 +45,14 @@ class NeighborLoader:
 
     Everything that a seed sees is as of its own query time: edges, their strength and recency, counters and ages. Only
     what takes a pass over all nodes is renewed at a few times, and a seed sees the last one at or before its own: the
-    mean and spread behind z-scores, and similarity edges. A batch is a pure function of (seed, epoch, place in the
-    epoch, number of processes): it depends neither on earlier batches nor on the number of threads or workers. Under
-    distributed training every process gets its own share of an epoch's seeds, and every seed comes once.
+    mean and spread behind z-scores, and similarity edges.
+
+    Seeds of a batch that are asked for at one time share a subgraph, in which every node is once, and some of them are
+    proposed the same negatives: so the cost of a batch goes by its times more than by its seeds and negatives.
+
+    A batch is a pure function of (seed, epoch, place in the epoch, number of processes): it depends neither on earlier
+    batches nor on the number of threads or workers. Under distributed training every process gets its own share of an
+    epoch's seeds, and every seed comes once.
 
     Args:
         log: the event log.
@@ -61,7 +66,9 @@ class NeighborLoader:
         half_life: for the strategy "decay", days.
         replace: whether one edge can be drawn several times.
         batch_size: most seeds of a batch; those of an epoch differ by at most one.
-        seeds_per_epoch: seeds drawn at random for an epoch; None takes all.
+        times_per_batch: about how many query times the seeds of a batch share; None draws each seed its own.
+        negatives_shared_by: how many seeds of one time are proposed the same negatives.
+        seeds_per_epoch: seeds drawn at random for an epoch; None takes as many as can be asked for.
         horizon, start_share: which pairs are seeds and when they are asked for; see `EventSeeds`.
         refreshes: how many times z-scores' scaling and similarity edges are renewed.
         sampler: "numba", or "pyg_lib" where that library is installed.
@@ -87,7 +94,9 @@ class NeighborLoader:
         strategy: Strategy = "uniform",
         half_life: float | None = None,
         replace: bool = False,
-        batch_size: int = 128,
+        batch_size: int = 1024,
+        times_per_batch: int | None = 1,
+        negatives_shared_by: int = 16,
         seeds_per_epoch: int | None = None,
         horizon: float = 0.06,
         start_share: float = 0.3,
@@ -100,6 +109,8 @@ class NeighborLoader:
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
+            ("times_per_batch", times_per_batch, 1),
+            ("negatives_shared_by", negatives_shared_by, 1),
             ("seeds_per_epoch", seeds_per_epoch, 1),
             ("refreshes", refreshes, 1),
             ("num_workers", num_workers, 0),
@@ -113,10 +124,13 @@ class NeighborLoader:
         self._seed = seed
         self._threads = threads
         self._batch_size = batch_size
+        self._shared_by = negatives_shared_by
         self._moods = ContentMoods(log)
         self._seeds = EventSeeds(log, horizon=horizon, start_share=start_share)
         self.seeds_per_epoch = min(seeds_per_epoch or len(self._seeds), len(self._seeds))
-        self._order: tuple[int, np.ndarray] | None = None
+        batches = ceil(self.seeds_per_epoch / batch_size)
+        self._num_times = None if times_per_batch is None else times_per_batch * batches
+        self._order: tuple[int, np.ndarray, np.ndarray] | None = None
         renewed = cut_times(log, refreshes, start_share)
         self._features = graph.timed_features(renewed)
         self._met_nodes = graph.met_nodes
@@ -157,14 +171,14 @@ class NeighborLoader:
         return len(self._places)
 
     def batches(self, epoch: int) -> Iterable[LinkBatch]:
-        """The batches of one epoch; the seeds are shuffled, and their times drawn, by (seed, epoch)."""
+        """The batches of one epoch; the times of its seeds are drawn, and both shuffled, by (seed, epoch)."""
         self._places.epoch = epoch
         return self._loader
 
     def batch(self, epoch: int, place: int, num_batches: int | None = None) -> LinkBatch:
         """The batch at `place`, from 0, of an epoch of so many batches over all processes; None for one process's."""
-        chosen = self._chosen(epoch, place, num_batches or ceil(self.seeds_per_epoch / self._batch_size))
-        asked = self._seeds.asked(chosen, self._rng(_TIMES, epoch, place))
+        chosen, query = self._chosen(epoch, place, num_batches or ceil(self.seeds_per_epoch / self._batch_size))
+        asked = self._seeds.asked(chosen, query)
 
         def is_forbidden(row: np.ndarray, content: np.ndarray) -> np.ndarray:
             user = asked.user[row]
@@ -172,44 +186,52 @@ class NeighborLoader:
             forbidden: np.ndarray = met | self._seeds.comes_by(user, content, asked.until[row])
             return forbidden
 
-        request = NegativeRequest(self._log, asked.content, asked.time, is_forbidden)
+        request = NegativeRequest(self._log, asked.content, asked.time, is_forbidden, self._shared_by)
         drawn = self._negatives.sample(request, self._rng(_NEGATIVES, epoch, place))
-        kept, (num_seeds, num_negatives) = drawn.row, drawn.content.shape
-        user, positive, time = asked.user[kept], asked.content[kept], asked.time[kept]
-
-        subgraph = np.arange(num_seeds)
+        kept = drawn.row
+        time, first, subgraph = np.unique(asked.time[kept], return_index=True, return_inverse=True)
+        content = np.column_stack([asked.content[kept], drawn.content])
+        users, of_users, user_at = _distinct(asked.user[kept], subgraph)
+        contents, of_contents, content_at = _distinct(content, subgraph[:, None])
         seeds = Seeds(
-            nodes={USER: user, CONTENT: np.concatenate([positive, drawn.content.ravel()])},
-            subgraph={USER: subgraph, CONTENT: np.concatenate([subgraph, np.repeat(subgraph, num_negatives)])},
+            nodes={USER: users, CONTENT: contents},
+            subgraph={USER: of_users, CONTENT: of_contents},
             time=time,
-            key=subgraph_keys(self._seed, epoch, chosen[kept]),
+            key=subgraph_keys(self._seed, epoch, chosen[kept[first]]),
         )
-        place_of = num_seeds + np.arange(num_seeds * num_negatives).reshape(num_seeds, num_negatives)
-        content = np.column_stack([subgraph, place_of])
         label = asked.label[kept]
-        row, mood = self._moods.of(positive)
+        row, mood = self._moods.of(asked.content[kept])
         return LinkBatch(
             graph=self._graph(self._sampler.subgraphs(seeds), time),
-            user=torch.arange(num_seeds),
-            content=torch.from_numpy(content),
+            user=torch.from_numpy(user_at),
+            content=torch.from_numpy(content_at),
             label=torch.from_numpy(label),
             log_q=torch.from_numpy(drawn.log_q),
             mood=torch.from_numpy(mood),
-            mood_content=torch.from_numpy(content[row]),
+            mood_content=torch.from_numpy(content_at[row]),
             mood_label=torch.from_numpy(label[row]),
             mood_log_q=torch.from_numpy(drawn.log_q[row]),
-            time=torch.from_numpy(time),
+            time=torch.from_numpy(asked.time[kept]),
             keep=drawn.keep,
         )
 
-    def _chosen(self, epoch: int, place: int, num_batches: int) -> np.ndarray:
-        """The seeds of a batch, int64, [B]: an epoch's are cut into batches of sizes that differ by at most one."""
+    def _chosen(self, epoch: int, place: int, num_batches: int) -> tuple[np.ndarray, np.ndarray]:
+        """The seeds of a batch and the events at whose times they are asked for, int64, [B] each.
+
+        An epoch's seeds, those of a shared time after each other, are cut into batches of sizes that differ by at most
+        one.
+        """
         if self._order is None or self._order[0] != epoch:  # drawing it takes longer than a batch
-            order = self._rng(_ORDER, epoch).permutation(len(self._seeds))[: self.seeds_per_epoch]
-            self._order = (epoch, order)
+            rng = self._rng(_ORDER, epoch)
+            seeds, query = self._seeds.draw(self.seeds_per_epoch, self._num_times, rng)
+            if self._num_times is not None:
+                times, of = np.unique(self._log.time[query], return_inverse=True)
+                order = np.argsort(rng.permutation(len(times))[of], kind="stable")
+                seeds, query = seeds[order], query[order]
+            self._order = (epoch, seeds, query)
         first, last = (self.seeds_per_epoch * end // num_batches for end in (place, place + 1))
-        chosen: np.ndarray = self._order[1][first:last]
-        return chosen
+        _, seeds, query = self._order
+        return seeds[first:last], query[first:last]
 
     def _graph(self, out: HeteroSamplerOutput, time: np.ndarray) -> HeteroData:
         """Subgraphs with features as of their times (ns), [S]."""
@@ -250,6 +272,19 @@ class NeighborLoader:
     def _rng(self, stream: int, epoch: int, place: int = 0) -> np.random.Generator:
         # Always four numbers: numpy seeds [1, 2] and [1, 2, 0] alike.
         return np.random.default_rng([self._seed, stream, epoch, place])
+
+
+def _distinct(node: np.ndarray, subgraph: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct nodes of subgraphs by subgraph, their subgraphs, and the place of each given one among them.
+
+    Args:
+        node: int64, any shape.
+        subgraph: of each node, int64; broadcasts with `node`.
+    """
+    size = int(node.max(initial=0)) + 1
+    keys = subgraph * size + node
+    distinct, place = np.unique(keys, return_inverse=True)
+    return distinct % size, distinct // size, place.reshape(keys.shape)
 
 
 def _weight_and_time(store: EdgeStorage) -> tuple[np.ndarray, np.ndarray]:

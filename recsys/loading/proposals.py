@@ -120,11 +120,14 @@ def draw_valid(
     is_forbidden: Callable[[np.ndarray, np.ndarray], np.ndarray],
     count: int,
     rng: np.random.Generator,
+    *,
+    group: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Valid contents for each row that has any, distributed as the proposal given that it is valid.
 
     What is not valid is proposed again; after a few rounds, what is still missing is drawn from all valid contents of
-    its row.
+    its row. Rows of a group are proposed the same for the same place: so all of them together get few distinct
+    contents, while each row's are distributed as if it were alone.
 
     Args:
         proposal: the distribution of each row.
@@ -132,6 +135,7 @@ def draw_valid(
         is_forbidden: whether a content is not valid for a row, for arrays of both that broadcast.
         count: contents a row, with repeats.
         rng: where all chance comes from.
+        group: the group of each row, int64, [B]; rows of a group have one distribution. None leaves every row alone.
 
     Returns:
         The rows that have a valid content, ascending, int64, [R], and their contents, int64, [R, count].
@@ -146,11 +150,13 @@ def draw_valid(
     slot_row = np.repeat(able, count)
     content = np.full(len(slot_row), -1)
     empty = np.arange(len(slot_row))
+    shared = empty if group is None else group[slot_row] * count + empty % count
     for _ in range(_ROUNDS):
         if not len(empty):
             break
         row = slot_row[empty]
-        proposed = proposal.draw(row, rng)
+        _, first, of_first = np.unique(shared[empty], return_index=True, return_inverse=True)
+        proposed = proposal.draw(row[first], rng)[of_first]
         valid = is_valid(row, proposed)
         content[empty[valid]] = proposed[valid]
         empty = empty[~valid]

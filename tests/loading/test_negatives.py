@@ -26,13 +26,17 @@ LOG = hand_log(EVENTS, t_val=80)
 
 
 def request(
-    log: EventLog, positive: list[int], time: list[int], forbidden: Sequence[tuple[int, int]] = ()
+    log: EventLog,
+    positive: list[int],
+    time: list[int],
+    forbidden: Sequence[tuple[int, int]] = (),
+    shared_by: int = 1,
 ) -> NegativeRequest:
     """Rows that must not get their own positive nor the contents of the (row, content) pairs in `forbidden`."""
     table = np.zeros((len(positive), len(log.contents)), dtype=bool)
     for row, content in [*enumerate(positive), *forbidden]:
         table[row, content] = True
-    return NegativeRequest(log, np.array(positive), np.array(time), lambda row, content: table[row, content])
+    return NegativeRequest(log, np.array(positive), np.array(time), lambda row, content: table[row, content], shared_by)
 
 
 def assert_drawn_by(weights: dict[int, float], drawn: np.ndarray) -> None:
@@ -45,10 +49,10 @@ def assert_drawn_by(weights: dict[int, float], drawn: np.ndarray) -> None:
 
 @pytest.mark.parametrize("rounds", [0, 1, 8])
 @pytest.mark.parametrize("name", SAMPLERS)
-@given(seed=st.integers(0, 10_000))
+@given(seed=st.integers(0, 10_000), shared_by=st.sampled_from([1, 2, 100]))
 @settings(deadline=None, max_examples=20)
 def test_negatives_are_born_and_never_true_and_only_hopeless_rows_are_left_out(
-    name: str, rounds: int, seed: int
+    name: str, rounds: int, seed: int, shared_by: int
 ) -> None:
     rng = np.random.default_rng(seed)
     log = random_log(seed % 7)
@@ -56,6 +60,7 @@ def test_negatives_are_born_and_never_true_and_only_hopeless_rows_are_left_out(
     event = rng.choice(np.arange(1, len(log)), 10)
     # Each row's query time is any time up to its event's; some lie before anything exists.
     time = np.minimum(log.time[event], log.time[rng.integers(0, len(log), 10)] - rng.integers(0, 2))
+    time[:5] = time[0]
     user, positive = log.user[event], log.content[event]
     pairs = set(zip(user.tolist(), positive.tolist(), strict=True))
 
@@ -67,7 +72,7 @@ def test_negatives_are_born_and_never_true_and_only_hopeless_rows_are_left_out(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(proposals, "_ROUNDS", rounds)
-        drawn = SAMPLERS[name].sample(NegativeRequest(log, positive, time, is_forbidden), rng)
+        drawn = SAMPLERS[name].sample(NegativeRequest(log, positive, time, is_forbidden, shared_by), rng)
 
     valid = {
         row: {
@@ -86,37 +91,61 @@ def test_negatives_are_born_and_never_true_and_only_hopeless_rows_are_left_out(
         assert set(contents.tolist()) <= valid[row]
 
 
+@pytest.mark.parametrize("shared_by", [1, 2, 100])
 @pytest.mark.parametrize("rounds", [0, 8])
-def test_uniform_draws_every_valid_content_alike(rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uniform_draws_every_valid_content_alike(rounds: int, shared_by: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposals, "_ROUNDS", rounds)
-    ask = request(LOG, positive=[2, 2], time=[35, 80], forbidden=[(1, 3)])
+    ask = request(LOG, positive=[2, 2, 0], time=[35, 80, 80], forbidden=[(1, 3)], shared_by=shared_by)
     drawn = Uniform(count=3000).sample(ask, np.random.default_rng(0))
     assert_drawn_by({0: 1, 1: 1, 3: 1}, drawn.content[0])
     assert_drawn_by({0: 1, 1: 1, 4: 1}, drawn.content[1])
+    assert_drawn_by({1: 1, 2: 1, 3: 1, 4: 1}, drawn.content[2])
 
 
+@pytest.mark.parametrize("shared_by", [1, 2, 100])
 @pytest.mark.parametrize("rounds", [0, 8])
 @pytest.mark.parametrize("alpha", [0.0, 0.75, 1.0])
 def test_popularity_counts_events_before_each_rows_own_time(
-    rounds: int, alpha: float, monkeypatch: pytest.MonkeyPatch
+    rounds: int, alpha: float, shared_by: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proposals, "_ROUNDS", rounds)
-    ask = request(LOG, positive=[0, 0, 0], time=[50, 71, 15], forbidden=[(1, 2)])
+    ask = request(LOG, positive=[0, 0, 0, 3], time=[50, 71, 15, 71], forbidden=[(1, 2)], shared_by=shared_by)
     drawn = Popularity(alpha=alpha, count=3000).sample(ask, np.random.default_rng(1))
     # (1 + events so far) ** alpha: content 2 has three events before 50, content 3 one; before 71 both have three.
     assert_drawn_by({1: 1, 2: 4**alpha, 3: 2**alpha}, drawn.content[0])
     assert_drawn_by({1: 1, 3: 4**alpha, 4: 2**alpha}, drawn.content[1])
     assert_drawn_by({1: 1, 2: 2**alpha}, drawn.content[2])
+    assert_drawn_by({0: 1, 1: 1, 2: 4**alpha, 4: 2**alpha}, drawn.content[3])
 
 
+@pytest.mark.parametrize("shared_by", [1, 2, 100])
 @pytest.mark.parametrize("rounds", [0, 8])
-def test_in_batch_draws_other_positives_as_often_as_they_occur(rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_batch_draws_other_positives_as_often_as_they_occur(
+    rounds: int, shared_by: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(proposals, "_ROUNDS", rounds)
     # The last row's content is not born at the first row's time, and the first row must not get content 1.
-    ask = request(LOG, positive=[0, 1, 1, 2, 3, 3, 3, 4], time=[70] + [80] * 7, forbidden=[(0, 1)])
+    ask = request(LOG, positive=[0, 1, 1, 2, 3, 3, 3, 4], time=[70] + [80] * 7, forbidden=[(0, 1)], shared_by=shared_by)
     drawn = InBatch(count=3000).sample(ask, np.random.default_rng(2))
     assert_drawn_by({2: 1, 3: 3}, drawn.content[0])
     assert_drawn_by({0: 1, 2: 1, 3: 3, 4: 1}, drawn.content[1])
+    assert_drawn_by({0: 1, 1: 2, 2: 1, 4: 1}, drawn.content[4])
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_rows_of_one_time_share_what_none_must_not_get(name: str) -> None:
+    # Rows 0 to 2 have one time, and content 1 none of them must get: they differ where one's positive was proposed.
+    ask = request(LOG, positive=[0, 0, 2, 3], time=[80, 80, 80, 75], forbidden=[(0, 1), (1, 1), (2, 1)], shared_by=3)
+    some = {**SAMPLERS, "in_batch": InBatch(count=6)}[name].sample(ask, np.random.default_rng(0))
+    assert (some.content[0] == some.content[1]).all()
+    common = ~np.isin(some.content[0], [0, 2]) & ~np.isin(some.content[2], [0, 2])
+    assert (some.content[0] == some.content[2])[common].all()
+    assert len({tuple(row) for row in some.content.tolist()}) == 3
+    ask = request(LOG, positive=[0, 0, 0, 0], time=[80] * 4, shared_by=2)
+    one, two = Uniform(count=50).sample(ask, np.random.default_rng(0)).content.reshape(2, 2, 50)
+    assert (one[0] == one[1]).all()
+    assert (two[0] == two[1]).all()
+    assert (one != two).any()
 
 
 def test_log_q_is_the_log_of_the_proposals_probability() -> None:
@@ -182,9 +211,10 @@ def test_rows_without_any_valid_content_and_empty_requests(name: str) -> None:
     assert empty.log_q.shape == (0, 7 if name == "hard" else 5)
 
 
+@pytest.mark.parametrize("shared_by", [1, 2, 100])
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_the_same_generator_draws_the_same(name: str) -> None:
-    ask = request(LOG, positive=[0, 1, 2, 3, 4] * 4, time=[80] * 20)
+def test_the_same_generator_draws_the_same(name: str, shared_by: int) -> None:
+    ask = request(LOG, positive=[0, 1, 2, 3, 4] * 4, time=[80] * 20, shared_by=shared_by)
     first, again, other = (SAMPLERS[name].sample(ask, np.random.default_rng(seed)) for seed in (7, 7, 8))
     assert (first.content == again.content).all()
     assert (first.log_q == again.log_q).all()

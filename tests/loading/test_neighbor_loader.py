@@ -65,10 +65,11 @@ def rows_of(batch: LinkBatch) -> zip:
     return zip(users, contents, batch.time.tolist(), batch.label.tolist(), strict=True)
 
 
+@pytest.mark.parametrize("times_per_batch", [None, 1, 3])
 @pytest.mark.parametrize("name", NEGATIVES)
-def test_batches_are_new_pairs_at_their_own_times_with_true_negatives(name: str) -> None:
-    log, seeds, times = some_log(), 0, set()
-    loader = make_loader(log, NEGATIVES[name], horizon=0.2)
+def test_batches_are_new_pairs_at_their_times_with_true_negatives(name: str, times_per_batch: int | None) -> None:
+    log, pairs, times = some_log(), [], set()
+    loader = make_loader(log, NEGATIVES[name], horizon=0.2, times_per_batch=times_per_batch)
     for batch in loader.batches(epoch=1):
         assert batch.keep == 3
         assert batch.content.shape == batch.log_q.shape == (len(batch.user), 1 + (6 if name == "hard" else 3))
@@ -81,14 +82,39 @@ def test_batches_are_new_pairs_at_their_own_times_with_true_negatives(name: str)
             for content in negatives:
                 assert log.contents.exists_from[content] < t
                 assert not (mine & (log.content == content) & (log.time < t)).any()
-            seeds += 1
+            pairs.append((user, positive))
             times.add(t)
-        assert torch.equal(batch.graph.time, batch.time)
-        assert torch.equal(batch.graph[USER].batch[batch.user], torch.arange(len(batch.user)))
-        subgraph = batch.graph[CONTENT].batch[batch.content]
-        assert torch.equal(subgraph, torch.arange(len(batch.user))[:, None].expand_as(subgraph))
-    assert seeds > 30
-    assert len(times) > 15
+        assert torch.equal(batch.graph.time, batch.time.unique())
+        subgraph = batch.graph[USER].batch[batch.user]
+        assert torch.equal(batch.graph.time[subgraph], batch.time)
+        of_content = batch.graph[CONTENT].batch[batch.content]
+        assert torch.equal(of_content, subgraph[:, None].expand_as(of_content))
+    assert len(set(pairs)) == len(pairs) == loader.seeds_per_epoch > 30
+    assert len(times) > (15 if times_per_batch is None else 5)
+
+
+def test_every_node_is_once_in_the_subgraph_of_a_time() -> None:
+    num_subgraphs = {}
+    for times_per_batch in (None, 1):
+        batches = list(make_loader(some_log(), horizon=0.2, times_per_batch=times_per_batch).batches(0))
+        for graph in (batch.graph for batch in batches):
+            for kind in graph.node_types:
+                nodes = torch.stack([graph[kind].batch, graph[kind].n_id])
+                assert nodes.unique(dim=1).shape == nodes.shape
+        num_subgraphs[times_per_batch] = sum(len(batch.graph.time) for batch in batches)
+    assert num_subgraphs[1] < 0.6 * num_subgraphs[None]
+
+
+def test_seeds_of_one_time_follow_one_another_and_share_negatives() -> None:
+    # Contents enough that hardly any is drawn twice by chance, and few that a user must not get.
+    log = tiny_log(0, num_users=40, num_contents=2000, num_events=400)
+    batches = list(make_loader(log, Uniform(count=20), batch_size=32, times_per_batch=2, horizon=0.2).batches(0))
+    times = [time for batch in batches for time in batch.time.unique_consecutive().tolist()]
+    assert len(times) <= len(set(times)) + 2 * len(batches)  # a batch may begin, and end, within a time
+    for batch in batches:
+        for time in batch.time.unique().tolist():
+            contents = batch.graph[CONTENT].n_id[batch.content[batch.time == time, 1:]]
+            assert len(contents.unique()) < 40
 
 
 def test_no_edge_and_no_node_is_of_the_seeds_time_or_later() -> None:
@@ -98,13 +124,14 @@ def test_no_edge_and_no_node_is_of_the_seeds_time_or_later() -> None:
     for batch in make_loader(log, fan_out=[-1, -1]).batches(0):
         graph = batch.graph
         for kind, table in nodes.items():
-            t = batch.time[graph[kind].batch].numpy()
+            t = graph.time[graph[kind].batch].numpy()
             late = table.exists_from[graph[kind].n_id.numpy()] >= t
-            assert not late[len(batch.user) if kind == USER else 0 :].any()  # a seed's user may be a newcomer
+            seeds = graph[USER].num_sampled_nodes[0]  # a seed's user may be a newcomer
+            assert not late[seeds if kind == USER else 0 :].any()
         for number, name in enumerate(log.types):
             for kind in (event_edge(name), reverse(event_edge(name))):
                 source, target = graph[kind].edge_index
-                t = batch.time[graph[kind[2]].batch[target]].tolist()
+                t = graph.time[graph[kind[2]].batch[target]].tolist()
                 users, contents = (source, target) if kind[0] == USER else (target, source)
                 users, contents = graph[USER].n_id[users].tolist(), graph[CONTENT].n_id[contents].tolist()
                 for u, c, since, attributes in zip(users, contents, t, graph[kind].edge_attr.tolist(), strict=True):
@@ -138,7 +165,7 @@ def test_with_all_neighbours_the_output_is_that_of_the_snapshot_at_each_seeds_ti
                 snapshot = graph.snapshot(t, newcomers=newcomers)
                 whole = network.encode(snapshot)
                 at = snapshot[USER].num_nodes - 1 if len(newcomers) else user
-                assert torch.allclose(vectors[USER][row], whole[USER][at], atol=1e-5)
+                assert torch.allclose(vectors[USER][batch.user[row]], whole[USER][at], atol=1e-5)
                 assert torch.allclose(vectors[CONTENT][batch.content[row]], whole[CONTENT][contents], atol=1e-5)
                 compared += 1
     assert compared > 8
@@ -199,12 +226,12 @@ def test_moods_are_those_of_the_positives_against_the_seeds_own_negatives() -> N
     found = 0
     for batch in make_loader(log).batches(0):
         for row, (mood, contents) in enumerate(zip(batch.mood.tolist(), batch.mood_content, strict=True)):
-            (seed,) = [i for i in range(len(batch.user)) if torch.equal(batch.content[i], contents)]
+            seeds = [i for i in range(len(batch.user)) if torch.equal(batch.content[i], contents)]
             positive = int(batch.graph[CONTENT].n_id[contents[0]])
             tags = log.content_tags[1][log.content_tags[0] == positive]
             assert log.moods[mood] in tags
-            assert batch.mood_label[row] == batch.label[seed]
-            assert torch.equal(batch.mood_log_q[row], batch.log_q[seed])
+            assert batch.mood_label[row] in batch.label[seeds]
+            assert all(torch.equal(batch.mood_log_q[row], batch.log_q[seed]) for seed in seeds)
             found += 1
     assert found
 
@@ -212,7 +239,7 @@ def test_moods_are_those_of_the_positives_against_the_seeds_own_negatives() -> N
 def test_no_moods_give_empty_tensors() -> None:
     events = [(0, 2, 10), (1, 3, 20), (0, 3, 30), (1, 2, 40), (0, 2, 50)]
     (batch,) = make_loader(hand_log(events, 50), start_share=0.4, horizon=0.5).batches(0)
-    assert len(batch.user) == 2
+    assert len(batch.user) == 1
     assert batch.mood.shape == batch.mood_label.shape == (0,)
     assert batch.mood_content.shape == (0, 4)
 
@@ -325,6 +352,8 @@ def test_fan_out_by_relation() -> None:
     ("options", "message"),
     [
         ({"batch_size": 0}, "loader.batch_size is 0"),
+        ({"times_per_batch": 0}, "loader.times_per_batch is 0"),
+        ({"negatives_shared_by": 0}, "loader.negatives_shared_by is 0"),
         ({"seeds_per_epoch": 0}, "loader.seeds_per_epoch is 0"),
         ({"refreshes": 0}, "loader.refreshes is 0"),
         ({"num_workers": -1}, "loader.num_workers is -1"),

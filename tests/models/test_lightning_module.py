@@ -362,7 +362,20 @@ def test_an_average_that_never_moves_or_runs_away_is_refused(averaging: Any) -> 
 
 
 def make_neighbor_loader(**given: Any) -> NeighborLoader:
-    return NeighborLoader(**given, fan_out=[3, 2], batch_size=16, refreshes=2)
+    return NeighborLoader(**given, fan_out=[3, 2], batch_size=16, times_per_batch=2, refreshes=2)
+
+
+def test_every_user_counts_alike_at_each_time_of_a_batch_of_many_times() -> None:
+    graph = small_graph()
+    log, module, shared = graph.log, make_module(), 0
+    given = {"log": log, "graph": graph, "index": InteractionIndex(log), "negatives": Uniform(count=3), "seed": 0}
+    for batch in make_neighbor_loader(**given).batches(0):
+        users = batch.graph[USER].n_id[batch.user].tolist()
+        asked = list(zip(users, batch.time.tolist(), strict=True))
+        count = Counter(asked)
+        assert module._weight(batch).tolist() == pytest.approx([1 / count[pair] for pair in asked])
+        shared += sum(number > 1 and users.count(user) > number for (user, _), number in count.items())
+    assert shared, "some user with several seeds at one time and others at another"
 
 
 @settings(deadline=None, max_examples=8)

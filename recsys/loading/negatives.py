@@ -51,8 +51,10 @@ class NegativeRequest:
         return positions(self.log.contents.exists_from, self.time)
 
     @property
-    def group(self) -> np.ndarray:
-        """Number of the group of each row that is proposed the same contents, int64, [B]."""
+    def group(self) -> np.ndarray | None:
+        """Number of the group of each row that is proposed the same contents, int64, [B]; None if none is shared."""
+        if self.shared_by == 1:
+            return None
         size = len(self.time)
         order = np.argsort(self.time, kind="stable")
         ordered = self.time[order]

@@ -150,13 +150,16 @@ def draw_valid(
     slot_row = np.repeat(able, count)
     content = np.full(len(slot_row), -1)
     empty = np.arange(len(slot_row))
-    shared = empty if group is None else group[slot_row] * count + empty % count
+    shared = None if group is None else group[slot_row] * count + empty % count
     for _ in range(_ROUNDS):
         if not len(empty):
             break
         row = slot_row[empty]
-        _, first, of_first = np.unique(shared[empty], return_index=True, return_inverse=True)
-        proposed = proposal.draw(row[first], rng)[of_first]
+        if shared is None:
+            proposed = proposal.draw(row, rng)
+        else:
+            _, first, of_first = np.unique(shared[empty], return_index=True, return_inverse=True)
+            proposed = proposal.draw(row[first], rng)[of_first]
         valid = is_valid(row, proposed)
         content[empty[valid]] = proposed[valid]
         empty = empty[~valid]

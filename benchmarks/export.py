@@ -68,7 +68,7 @@ def random_model(name: str, folder: Path) -> DeviceModel:
     encoders = fit_encoders(log)
     graph = TemporalGraph(log, encoders)
     torch.manual_seed(0)
-    scorer = GraphScorer(NETWORKS[name](graph.schema, pair="none"), graph)
+    scorer = GraphScorer(NETWORKS[name](graph.schema, hidden=64, pair="none"), graph)
     save_bundle(
         folder, graph=graph, encoders=encoders, scorer=scorer, threshold=0.5, time=log.boundaries.t_test, config={}
     )

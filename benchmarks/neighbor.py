@@ -157,7 +157,7 @@ def measure(log: EventLog) -> None:
         mb = peak_mb(lambda: loader.batch(0, 0, every))  # noqa: B023 - called at once
         print(f"{f'{drawn} seeds':<36} {mb:8.1f} {1e3 * mb / drawn:10.1f}")
 
-    network = GatSage(graph.schema)
+    network = GatSage(graph.schema, hidden=64)
     batch = loader.batch(0, 0)
     user, content = batch.graph[USER].n_id[batch.user], batch.graph[CONTENT].n_id[batch.content]
 

@@ -31,7 +31,7 @@ def main() -> None:
     index = InteractionIndex(log)
     graph = TemporalGraph(log, fit_encoders(log))
     torch.manual_seed(0)
-    scorer = GraphScorer(GatSage(graph.schema), graph)
+    scorer = GraphScorer(GatSage(graph.schema, hidden=64), graph)
     t = int(log.time[-1]) + 1
     num_users, num_contents = log.users.count_before(t), log.contents.count_before(t)
     none = np.zeros(0, dtype=np.int64)

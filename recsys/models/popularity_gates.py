@@ -21,7 +21,7 @@ class PopularityGates(nn.Module):
     themselves, the towers and the paths must also learn to explain.
 
     Args:
-        schema: node features of the graph.
+        schema: node features of the graph, whose contents must have counters.
         hidden: width inside the network.
         dropout: probability of dropping one of its hidden components, and of leaving out the gates of a seed.
 

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> int:
-    """Run trials until none waits; gives their number.
+    """Run trials until none waits or too many have failed; gives their number.
 
     Args:
         settings: of the sweep, with `worker` set to the phase.
@@ -64,7 +64,8 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
     runner = TrialRunner(phase, shared, settings, build)
     gc.freeze()  # what was imported stays; looking through it after each trial would take longer than all else between
     count = 0
-    while trial := shared.take(phase.chooser):
+    # Past the number of failures that the sweep puts up with no trial begins, before the sweep has seen it or after.
+    while len(shared.trials(TrialState.FAIL)) <= settings.max_failures and (trial := shared.take(phase.chooser)):
         runner.run(trial)
         count += 1
     return count

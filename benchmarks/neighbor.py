@@ -3,8 +3,9 @@
 Two logs: taobao (the environment variable RECSYS_DATA names the folder of real logs) and one drawn at random with ten
 million edges, both ways counted. A batch is 512 positives with a negative each; seeds/s counts the positives. The
 kernel grows a subgraph for each of the 2,048 end nodes, 2 hops x 16 neighbours, the loader one for each positive, with
-features as of its own time. With pyg-lib installed, its `LinkNeighborLoader` is measured in turns with ours; the
-figures stated for it are those of pyg-lib 0.9 on two idle cores. Quote no time taken beside other work.
+features as of its own time; or, as by default, one that the positives share with their query time. With pyg-lib
+installed, its `LinkNeighborLoader` is measured in turns with ours; the figures stated for it are those of pyg-lib 0.9
+on two idle cores. Quote no time taken beside other work.
 
 Memory is what a process needs at most while it makes a batch, beyond what it held before: it grows with the batch, by
 as much for a seed whatever the batch, and with the graph only as far as subgraphs do.
@@ -134,6 +135,7 @@ def measure(log: EventLog) -> None:
     start = time.perf_counter()
     loader = batches(log, graph)
     print(f"loader set up in {time.perf_counter() - start:.1f} s")
+    shared = batches(log, graph, times_per_batch=1)
     print(f"{'whole loader':<36} {'ms':>8} {'seeds/s':>10}")
     places = iter(range(10**9))
     with_features = static_features(edges)
@@ -142,14 +144,23 @@ def measure(log: EventLog) -> None:
         beside_pyg_lib("kernel", lambda: sampler.subgraphs(seeds), pyg_lib_call(with_features, seeds))
         theirs = next_of(link_loader(with_features, None, log, event))
         beside_pyg_lib("whole loader", lambda: loader.batch(0, next(places) % len(loader)), theirs)
+        beside_pyg_lib("with a shared time", lambda: shared.batch(0, next(places) % len(shared)), theirs)
     else:
         print("pyg-lib is not installed: nothing is measured beside it")
     for number in range(1, most + 1):
         torch.set_num_threads(number)
         ms = median_ms(lambda: loader.batch(0, next(places) % len(loader)))
         show(f"ours, features of each time, threads {number}", ms, STATED_LOADER.get(log.name))
+        ms = median_ms(lambda: shared.batch(0, next(places) % len(shared)))
+        show(f"ours, a shared time, threads {number}", ms, STATED_LOADER.get(log.name))
     show("ours under LinkLoader, static", median_ms(next_of(link_loader(with_features, sampler, log, event))))
 
+    memory_of_batches(loader)
+    beside_training(graph, loader)
+
+
+def memory_of_batches(loader: NeighborLoader) -> None:
+    """Print what batches of several sizes need."""
     print(f"{'memory of a batch':<36} {'MB':>8} {'kB/seed':>10}")
     for size in SIZES:
         every = max(loader.seeds_per_epoch // size, 1)
@@ -157,7 +168,10 @@ def measure(log: EventLog) -> None:
         mb = peak_mb(lambda: loader.batch(0, 0, every))  # noqa: B023 - called at once
         print(f"{f'{drawn} seeds':<36} {mb:8.1f} {1e3 * mb / drawn:10.1f}")
 
-    network = GatSage(graph.schema, hidden=64)
+
+def beside_training(graph: TemporalGraph, loader: NeighborLoader) -> None:
+    """Print how long a batch takes beside a step of gat_sage with it."""
+    network, most = GatSage(graph.schema, hidden=64), torch.get_num_threads()
     batch = loader.batch(0, 0)
     user, content = batch.graph[USER].n_id[batch.user], batch.graph[CONTENT].n_id[batch.content]
 
@@ -175,8 +189,8 @@ def measure(log: EventLog) -> None:
         )
 
 
-def batches(log: EventLog, graph: TemporalGraph) -> NeighborLoader:
-    """Batches of positives with a negative each."""
+def batches(log: EventLog, graph: TemporalGraph, times_per_batch: int | None = None) -> NeighborLoader:
+    """Batches of positives, each with a negative of its own."""
     return NeighborLoader(
         log=log,
         graph=graph,
@@ -185,7 +199,8 @@ def batches(log: EventLog, graph: TemporalGraph) -> NeighborLoader:
         seed=0,
         fan_out=[FAN_OUT, FAN_OUT],
         batch_size=BATCH,
-        times_per_batch=None,
+        times_per_batch=times_per_batch,
+        negatives_shared_by=1,
         refreshes=2,
     )
 

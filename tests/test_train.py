@@ -140,7 +140,6 @@ def test_bad_options_of_the_neighbour_loader_end_with_one_sentence(train: Comman
         ("logger=wandb",),
         ("debug=fast",),
         ("debug=overfit", "trainer.max_epochs=2"),
-        ("debug=profile",),
     ],
     ids=lambda options: options[0],
 )
@@ -148,6 +147,14 @@ def test_choices_run_end_to_end(train: Command, tmp_path: Path, options: tuple[s
     done = train(*SMALL, "trainer.max_epochs=1", *options, f"run_dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_a_profile_says_where_the_time_of_an_epoch_goes(train: Command, tmp_path: Path) -> None:
+    done = train(*SMALL, "debug=profile", "evaluation.test=false", f"run_dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    report = (tmp_path / "run" / "fit-profile.txt").read_text()
+    assert "train_dataloader_next" in report
+    assert "run_training_batch" in report
 
 
 def test_same_seed_same_bits_other_seed_other_bits(train: Command, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class NeighborLoader:
         half_life: float | None = None,
         replace: bool = False,
         batch_size: int = 1024,
-        times_per_batch: int | None = 1,
+        times_per_batch: int | None = 4,
         negatives_shared_by: int = 16,
         seeds_per_epoch: int | None = None,
         horizon: float = 0.06,

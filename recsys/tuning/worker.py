@@ -64,7 +64,7 @@ def work(settings: SweepSettings, build: Callable[[DictConfig], Experiment]) -> 
     runner = TrialRunner(phase, shared, settings, build)
     gc.freeze()  # what was imported stays; looking through it after each trial would take longer than all else between
     count = 0
-    # Past the number of failures that the sweep puts up with no trial begins, before the sweep has seen it or after.
+    # The sweep looks only now and then how many have failed: here no trial begins once they are too many.
     while len(shared.trials(TrialState.FAIL)) <= settings.max_failures and (trial := shared.take(phase.chooser)):
         runner.run(trial)
         count += 1

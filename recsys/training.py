@@ -132,7 +132,7 @@ def fit(
             (folder / stale).unlink(missing_ok=True)
         _train(trainer, module, data, None if ckpt is None else _point_to_resume_from(folder, Path(ckpt)))
         choice = _choice(trainer, callbacks, recorded, folder)
-        if choice.checkpoint is not None:
+        if choice.checkpoint is not None and trainer.is_global_zero:  # two processes would rename one temporary file
             choice.write(folder)
     if choice.checkpoint is not None:
         _load_weights(module, folder / choice.checkpoint)

@@ -31,8 +31,8 @@ class Table:
     Attributes:
         rows: rows in the log, ascending, int64, [n].
         ids: original ids, int64 or str, [n].
-        vectors: float32, [n, width]: the embedding, hidden, and beside it of a user the popularity gates, of a content
-            what they weigh.
+        vectors: float32, [n, width]: the embedding, hidden, and beside it of a user the popularity gates and minus its
+            level, of a content what they weigh and 1.
     """
 
     rows: np.ndarray
@@ -234,9 +234,8 @@ def mood_arrays(model: DeviceModel) -> tuple[dict[str, np.ndarray], dict[str, fl
             "moods": halves[:, order].numpy(),
             "mood_content_weight": padded(head.inner.weight.chunk(2, dim=1)[1][order], first=False),
             "mood_outer_weight": outer[order].numpy(),
+            "mood_gates": padded(network.mood_gates(moods), first=False),
         }
-        if network.gates is not None:
-            arrays["mood_gates"] = padded(network.gates.mood(moods), first=False)
     return arrays, {"MOOD_BIAS": head.outer.bias.item() * factor + shift, "MOOD_LENGTH": model.hidden**0.5}
 
 

@@ -1,8 +1,8 @@
 """Embeddings for users without one by ridge regression, and how far they are off; `unseen_users` says when.
 
 From the mean of the embeddings of the contents that a user met and the logarithm of their number to the user's
-embedding and popularity gates, fitted on the log's users. What paths say of these users is left out, which is part of
-the error.
+embedding, popularity gates and level, fitted on the log's users. What paths say of these users is left out, which is
+part of the error.
 """
 
 from typing import Any

@@ -2,7 +2,7 @@
 
 The network's own answer needs nothing but the contents if users have no features of their own, only contents send them
 messages, and every message weighs the same: `hetero_sage` without edge weights and paths, on a graph without time
-features, user attributes and similar users. All users then have the same popularity gates. Contents stay as they were
+features, user attributes and similar users. All users then have the same gates and level. Contents stay as they were
 at the time of the export: they do not learn of a new user.
 For all other models the device gets the regression of `regression`, with its error on users it was not fitted on.
 """
@@ -140,11 +140,9 @@ def _first(network: Network) -> Tensor:
 
 
 def _gates(network: Network) -> Tensor:
-    """Popularity gates of users without features, which all have the same, [width of the gates]."""
-    if network.gates is None:
-        return torch.empty(0)
+    """Gates and level of users without features, who all have the same, see `Network.user_gates`."""
     with torch.no_grad():
-        return network.gates.user(torch.empty(1, 0), torch.empty(1, 0, dtype=torch.int64))[0]
+        return network.user_gates(torch.empty(1, 0), torch.empty(1, 0, dtype=torch.int64))[0]
 
 
 def _exact(model: DeviceModel) -> UnseenUsers:

@@ -10,6 +10,7 @@ from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, ed
 from recsys.models.node_embedding import NodeEmbedding, id_embeddings
 from recsys.models.pair_readout import PROPAGATE, check_pair, local_hops, pair_readout
 from recsys.models.popularity_gates import PopularityGates
+from recsys.models.user_level import UserLevel
 
 
 class HeteroSage(Network):
@@ -94,6 +95,7 @@ class HeteroSage(Network):
             pair=pair_readout(pair, schema, hidden=hidden, dropout=dropout),
             hops=local_hops(pair, schema, dropout=dropout),
             ids=id_embeddings(schema, id_embedding, hidden=hidden, dropout=id_dropout),
+            level=UserLevel(schema, hidden=hidden),
         )
         self.settings = {
             "hidden": hidden,

@@ -31,6 +31,8 @@ from recsys.models.pair_signals import signals_of_pairs
 from recsys.models.ranking import Ranked, rank
 
 WATCHED = "watched"  # name under which the smoothed validation metric is logged
+# Adam makes up for it, and where gradients are clipped, the ranking's keep their share.
+LEVEL_WEIGHT = 0.01
 PREDICTED = 100  # contents a user that `predict_step` gives
 
 
@@ -38,6 +40,7 @@ class LinkPredictionModule(LightningModule):
     """Trains a network to score the pairs of a `LinkBatch`, and ranks the users of a `RankingBatch` with it.
 
     loss = objective(users' pairs) + mood_weight x objective(moods' pairs): so the cold-start head is trained too.
+    Beside it the levels of users and moods are learned (see `UserLevel`), by gradients that lead nowhere else.
 
     A run that was killed and resumed from an epoch's last checkpoint ends with the same bits as one that was not:
     dropout is seeded anew at every step from (seed, epoch, step), and the learning rate is lowered at the end of
@@ -102,19 +105,25 @@ class LinkPredictionModule(LightningModule):
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1)[0]))
         vectors = self.network.encode(batch.graph)
         logits = self.network.link_logits(vectors, batch.user, batch.content, self._signals(batch))
-        loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep), self._weight(batch))
+        weight = self._weight(batch)
+        loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep), weight)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.user), sync_dist=True)
+        level_loss = _level_loss(self.network.user_levels(vectors, batch.user), logits, weight)
         if len(batch.mood) and self.mood_weight:
             logits = self.network.mood_link_logits(vectors, batch.mood, batch.mood_content)
-            kept = _kept(logits, batch.mood_label, batch.mood_log_q, batch.keep)
-            mood_loss = self.objective(*kept, torch.ones_like(batch.mood_label))
+            kept, weight = (
+                _kept(logits, batch.mood_label, batch.mood_log_q, batch.keep),
+                torch.ones_like(batch.mood_label),
+            )
+            mood_loss = self.objective(*kept, weight)
             self.log("train/mood_loss", mood_loss, on_step=False, on_epoch=True, batch_size=len(batch.mood))
             loss = loss + self.mood_weight * mood_loss
+            level_loss = level_loss + _level_loss(self.network.level.mood(batch.mood)[:, 0], logits, weight)
         if not torch.isfinite(loss):
             raise UserError(
                 f"the loss became {loss.item()} in epoch {self.current_epoch}: a smaller optimizer.lr may help."
             )
-        return loss
+        return loss + LEVEL_WEIGHT * level_loss
 
     def on_train_batch_end(self, outputs: Any, batch: LinkBatch, batch_idx: int) -> None:
         """Move the average towards the weights of now; the first steps, which know little, are soon forgotten."""
@@ -279,6 +288,12 @@ def _kept(logits: Tensor, label: Tensor, log_q: Tensor, keep: int) -> tuple[Tens
     """The objective's arguments with only the `keep` hardest negatives."""
     logits, log_q = keep_hardest(logits, log_q, keep)
     return logits, label, log_q
+
+
+def _level_loss(level: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
+    """How far levels [B] are from the mean logits of the negatives, [B, 1 + N]; gradients only lead to the levels."""
+    error = level - logits.detach()[:, 1:].mean(dim=1)
+    return (error.square() * weight).sum() / weight.sum()
 
 
 def _is_number(value: object) -> bool:

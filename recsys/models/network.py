@@ -20,6 +20,7 @@ from recsys.models.neighbours import TypedEdges
 from recsys.models.node_embedding import IdEmbedding
 from recsys.models.pair_readout import PairReadout
 from recsys.models.popularity_gates import PopularityGates
+from recsys.models.user_level import UserLevel
 
 EVENTS = "events"  # the group of all event types
 
@@ -65,7 +66,8 @@ class Parts(NamedTuple):
 
     Attributes:
         tower: from the encoder, [..., hidden].
-        popularity: of a user the gates, of a content what they weigh, [..., width of the gates].
+        popularity: of a user the gates and minus the level, of a content what they weigh and 1,
+            [..., width of the gates + 1].
         pair: of a user the gates of the pair readout, [..., width of the readout].
     """
 
@@ -78,8 +80,9 @@ class Network(nn.Module, ABC):
     """Encoder and heads; a subclass is a recipe that builds the parts from a `GraphSchema`.
 
     A logit is the sum of what the heads make of the towers' vectors, of what the popularity gates say, and of what the
-    pair readout makes of the paths between user and content. A user's vector is the tower's beside its gates, a
-    content's is the tower's beside its popularity; paths are given to the methods that ask for logits.
+    pair readout makes of the paths between user and content, less the level of the user. A user's vector is the tower's
+    beside its gates and its level, a content's is the tower's beside its popularity; paths are given to the methods
+    that ask for logits.
 
     It is inductive: no node has an identity of its own, unless `ids` give one to those met in training, so one without
     any event gets its vector from features, creator, tags and similar nodes.
@@ -108,6 +111,7 @@ class Network(nn.Module, ABC):
         pair: PairReadout | None,
         hops: LocalHops | None,
         ids: Mapping[str, IdEmbedding],
+        level: UserLevel,
     ) -> None:
         super().__init__()
         self.embeddings = ModuleDict(dict(embeddings))
@@ -119,6 +123,7 @@ class Network(nn.Module, ABC):
         self.pair = pair
         self.hops = hops
         self.ids = ModuleDict(dict(ids))
+        self.level = level
         self.groups = dict(groups) if layers else {}
         self.calibration: Tensor
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
@@ -145,13 +150,26 @@ class Network(nn.Module, ABC):
         wide = dict(h)
         for kind in (USER, CONTENT):
             x, x_cat = (graph[kind][key][: len(h[kind])] for key in ("x", "x_cat"))
-            parts = [h[kind]]
-            if self.gates is not None:
-                parts.append(self.gates.user(x, x_cat) if kind == USER else self.gates.content(x))
+            parts = [h[kind], self.user_gates(x, x_cat) if kind == USER else self._popularity(x)]
             if self.pair is not None and kind == USER:
                 parts.append(self.pair.user(x, x_cat))
             wide[kind] = torch.cat(parts, dim=1)
         return wide
+
+    def user_gates(self, x: Tensor, x_cat: Tensor) -> Tensor:
+        """Popularity gates of users, then minus their level, [n, width of the gates + 1]."""
+        level = -self.level.user(x, x_cat)
+        return level if self.gates is None else torch.cat([self.gates.user(x, x_cat), level], dim=1)
+
+    def mood_gates(self, mood: Tensor) -> Tensor:
+        """Popularity gates of moods int64 [...], then minus their level, [..., width of the gates + 1]."""
+        level = -self.level.mood(mood)
+        return level if self.gates is None else torch.cat([self.gates.mood(mood), level], dim=-1)
+
+    def _popularity(self, x: Tensor) -> Tensor:
+        """What the gates of users and moods weigh of contents, then 1, [n, width of the gates + 1]."""
+        one = x.new_ones(len(x), 1)
+        return one if self.gates is None else torch.cat([self.gates.content(x), one], dim=1)
 
     def embed(self, graph: HeteroData, sizes: Mapping[str, int] | None = None) -> dict[str, Tensor]:
         """First vectors of the nodes, or of the first `sizes` of each type; node type -> [num_nodes, hidden]."""
@@ -184,21 +202,28 @@ class Network(nn.Module, ABC):
     ) -> Tensor:
         """Logits of users and contents of an encoded graph: rows int64 [B] and [B, N] -> [B, N]; for training.
 
-        As `pair_logits` of their vectors, but every node is projected only once. `signals` are [B, N, num_signals].
+        As `pair_logits` of their vectors, but before the users' levels are taken off, and every node is projected only
+        once. `signals` are [B, N, num_signals].
         """
         users, contents = self._parts(vectors[USER]), self._parts(vectors[CONTENT])
         tower = self.head.user(users.tower).index_select(0, user)[:, None]
         logits = self.head.meet(tower, _gathered(self.head.content(contents.tower), content))
         if self.gates is not None:
-            gates = self.gates.kept(users.popularity.index_select(0, user))[:, None]
-            logits = logits + (gates * _gathered(contents.popularity, content)).sum(dim=-1)
+            gates = self.gates.kept(users.popularity[:, :-1].index_select(0, user))[:, None]
+            logits = logits + (gates * _gathered(contents.popularity[:, :-1], content)).sum(dim=-1)
         if self.pair is not None:
             assert signals is not None
             logits = logits + self.pair(users.pair.index_select(0, user), signals)
         return logits
 
+    def user_levels(self, vectors: dict[str, Tensor], user: Tensor) -> Tensor:
+        """Levels of users of an encoded graph, rows int64 [B] -> [B]; for training."""
+        return -self._parts(vectors[USER]).popularity[:, -1].index_select(0, user)
+
     def mood_link_logits(self, vectors: dict[str, Tensor], mood: Tensor, content: Tensor) -> Tensor:
         """Logits of moods int64 [M] and contents of an encoded graph, rows int64 [M, N] -> [M, N]; for training.
+
+        Before the moods' levels are taken off.
 
         Raises:
             UserError: if the data has no moods.
@@ -206,7 +231,7 @@ class Network(nn.Module, ABC):
         head, contents = self._mood_head(), self._parts(vectors[CONTENT])
         logits = head.meet(head.mood(mood)[:, None], _gathered(head.content(contents.tower), content))
         if self.gates is not None:
-            popularity = _gathered(contents.popularity, content)
+            popularity = _gathered(contents.popularity[:, :-1], content)
             logits = logits + (self.gates.kept(self.gates.mood(mood))[:, None] * popularity).sum(dim=-1)
         return logits
 
@@ -216,9 +241,7 @@ class Network(nn.Module, ABC):
         `signals` are [..., num_signals]; without them the logits lack what paths say.
         """
         users, contents = self._parts(user), self._parts(content)
-        logits = self.head(users.tower, contents.tower)
-        if self.gates is not None:
-            logits = logits + (users.popularity * contents.popularity).sum(dim=-1)
+        logits = self.head(users.tower, contents.tower) + (users.popularity * contents.popularity).sum(dim=-1)
         if self.pair is not None and signals is not None:
             logits = logits + self.pair(users.pair, signals[..., None, :])[..., 0]
         return logits  # type: ignore[no-any-return]
@@ -226,10 +249,7 @@ class Network(nn.Module, ABC):
     def block_logits(self, user: Tensor, content: Tensor) -> Tensor:
         """Logits of all pairs without what paths say, [U, width] and [C, width] -> [U, C]; in eval mode only."""
         users, contents = self._parts(user), self._parts(content)
-        logits = self.head.block_logits(users.tower, contents.tower)
-        if self.gates is not None:
-            logits = logits + users.popularity @ contents.popularity.t()
-        return logits
+        return self.head.block_logits(users.tower, contents.tower) + users.popularity @ contents.popularity.t()
 
     def path_logits(self, user: Tensor, signals: Tensor) -> Tensor:
         """What paths add to the logits of one user, [width], and N contents, [N, num_signals] -> [N]."""
@@ -244,9 +264,7 @@ class Network(nn.Module, ABC):
         """
         contents = self._parts(content)
         logits = self._mood_head()(mood, contents.tower)
-        if self.gates is not None:
-            logits = logits + (self.gates.mood(mood) * contents.popularity).sum(dim=-1)
-        return logits  # type: ignore[no-any-return]
+        return logits + (self.mood_gates(mood) * contents.popularity).sum(dim=-1)  # type: ignore[no-any-return]
 
     def mood_block_logits(self, moods: Tensor, content: Tensor) -> Tensor:
         """Logits of all pairs of moods int64 [M] and content vectors [C, width] -> [M, C].
@@ -255,14 +273,11 @@ class Network(nn.Module, ABC):
             UserError: if the data has no moods.
         """
         contents = self._parts(content)
-        logits = self._mood_head().block_logits(moods, contents.tower)
-        if self.gates is not None:
-            logits = logits + self.gates.mood(moods) @ contents.popularity.t()
-        return logits
+        return self._mood_head().block_logits(moods, contents.tower) + self.mood_gates(moods) @ contents.popularity.t()
 
     def _parts(self, vectors: Tensor) -> Parts:
         """The parts of vectors [..., width] of users or contents."""
-        popularity = self.hidden + (0 if self.gates is None else self.gates.width)
+        popularity = self.hidden + (0 if self.gates is None else self.gates.width) + 1
         return Parts(vectors[..., : self.hidden], vectors[..., self.hidden : popularity], vectors[..., popularity:])
 
     def _mood_head(self) -> MoodHead:

@@ -17,7 +17,7 @@ import numpy as np
 from recsys.errors import UserError
 
 FORMAT = "recsys-bundle"
-FORMAT_VERSION = 5  # raise it whenever a reader of the version before could not read, or would misread, a bundle
+FORMAT_VERSION = 6  # raise it whenever a reader of the version before could not read, or would misread, a bundle
 OLDEST_VERSION = 4  # before it, graphs and networks had other parts, so that no score would be the same again
 MANIFEST = "manifest.json"
 

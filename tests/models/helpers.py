@@ -98,7 +98,7 @@ def widths(network: Network) -> dict[str, int]:
     """Width of the vectors of each node type."""
     found = dict.fromkeys(network.embeddings.keys(), network.hidden)
     for kind in (USER, CONTENT):
-        found[kind] += 0 if network.gates is None else network.gates.width
+        found[kind] += 1 + (0 if network.gates is None else network.gates.width)  # the last is the level
     found[USER] += 0 if network.pair is None else network.pair.width
     return found
 

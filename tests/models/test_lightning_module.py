@@ -29,7 +29,7 @@ from recsys.loading.negatives import Uniform
 from recsys.loading.neighbor_loader import NeighborLoader
 from recsys.loading.snapshot_loader import SnapshotLoader
 from recsys.models.graph_scorer import GraphScorer
-from recsys.models.lightning_module import PREDICTED, WATCHED, LinkPredictionModule, RankingMetrics
+from recsys.models.lightning_module import LEVEL_WEIGHT, PREDICTED, WATCHED, LinkPredictionModule, RankingMetrics
 from recsys.models.network import Network
 from recsys.models.objectives import BCE, BPR, Objective, SampledSoftmax
 from recsys.models.ranking import Ranked, rank
@@ -46,6 +46,7 @@ from tests.models.helpers import (
 )
 
 OBJECTIVES: tuple[Objective, ...] = (BCE(), BPR(), SampledSoftmax())
+EVERY = pytest.mark.parametrize("name", sorted(NETWORKS))
 EVERY_PAIR = pytest.mark.parametrize(("name", "objective"), list(itertools.product(sorted(NETWORKS), OBJECTIVES)))
 
 
@@ -66,26 +67,24 @@ def first_batch() -> LinkBatch:
 
 
 def pair_logits(network: Network, batch: LinkBatch) -> torch.Tensor:
-    """Logits of the seeds of a batch from a snapshot, paths included, pair by pair."""
+    """Logits of the seeds of a batch from a snapshot, paths included, pair by pair, as before levels are taken off."""
     vectors = network.encode(batch.graph)
     user, content = vectors[USER][batch.user], vectors[CONTENT][batch.content]
     (t,) = batch.time.unique().tolist()
     said = signals(network, batch.graph[USER].n_id[batch.user], batch.content, t=t)
     assert said.any()
-    return network.pair_logits(user[:, None], content, said)
+    return network.pair_logits(user[:, None], content, said) + network.user_levels(vectors, batch.user)[:, None]
 
 
 def losses(module: LinkPredictionModule, batch: LinkBatch, steps: int) -> list[float]:
-    """Train on one batch without a trainer; the loss of every step."""
-    module.log = lambda *_, **__: None
-    optimizer = module.configure_optimizers()
+    """Train on one batch without a trainer; the loss of every step's pairs."""
     found = []
+    module.log = lambda key, value, **_: found.append(value.item()) if key == "train/loss" else None
+    optimizer = module.configure_optimizers()
     for step in range(steps):
         optimizer.zero_grad()
-        loss = module.training_step(batch, step)
-        loss.backward()
+        module.training_step(batch, step).backward()
         optimizer.step()
-        found.append(loss.item())
     return found
 
 
@@ -134,13 +133,44 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
     loss = module.training_step(batch, 0)
 
     with torch.no_grad():
-        pairs = pair_logits(network, batch)
-        moods = network.mood_logits(batch.mood[:, None], network.encode(batch.graph)[CONTENT][batch.mood_content])
+        pairs, vectors = pair_logits(network, batch), network.encode(batch.graph)
+        level, mood_level = network.user_levels(vectors, batch.user), network.level.mood(batch.mood)[:, 0]
+        moods = network.mood_logits(batch.mood[:, None], vectors[CONTENT][batch.mood_content]) + mood_level[:, None]
         same = torch.ones(len(batch.mood))
         expected = BCE()(pairs, batch.label, batch.log_q, weight), BCE()(moods, batch.mood_label, batch.log_q, same)
     assert len(batch.mood)
     assert logged == pytest.approx({"train/loss": expected[0].item(), "train/mood_loss": expected[1].item()}, abs=1e-6)
-    assert loss.item() == pytest.approx(expected[0].item() + 0.3 * expected[1].item(), abs=1e-6)
+    of_levels = np.average((pairs[:, 1:].mean(dim=1) - level) ** 2, weights=weight)
+    of_levels += ((moods[:, 1:].mean(dim=1) - mood_level) ** 2).mean().item()
+    assert of_levels > 0.1
+    of_pairs = expected[0].item() + 0.3 * expected[1].item()
+    assert loss.item() == pytest.approx(of_pairs + LEVEL_WEIGHT * of_levels, abs=1e-5)
+
+
+@EVERY
+def test_levels_are_learned_by_themselves(name: str) -> None:
+    """They come to be the mean logits of negatives, and no bit of another gradient depends on them."""
+    batch, gradients = first_batch(), []
+    for weight in (0.0, 1.0):
+        network = make_network(name, dropout=0.0, feature_dropout=0.0)
+        pick_zeros(network)
+        network.level.load_state_dict({key: weight * of for key, of in network.level.state_dict().items()})
+        module = make_module(network=network, objective=SampledSoftmax())
+        module.log = lambda *_, **__: None
+        module.training_step(batch, 0).backward()
+        gradients.append({key: of.grad for key, of in network.named_parameters() if of.grad is not None})
+    own, others = ([key for key in gradients[0] if key.startswith("level.") == is_own] for is_own in (True, False))
+    assert all(same_bits(gradients[0][key], gradients[1][key]) for key in others)
+    assert any(gradients[1][key].any() for key in own)
+
+    network = make_network(name, dropout=0.0, feature_dropout=0.0)
+    module = make_module(network=network, objective=SampledSoftmax(), optimizer=partial(Adam, lr=0.02))
+    losses(module, batch, 100)
+    with torch.no_grad():
+        usual = pair_logits(network, batch)[:, 1:].mean(dim=1)
+        level = network.user_levels(network.encode(batch.graph), batch.user)
+    assert (usual - level).std() < 0.5 * usual.std()
+    assert (usual - level).mean().abs() < 0.5 * usual.mean().abs()
 
 
 def test_only_the_hardest_negatives_enter_the_loss() -> None:
@@ -148,9 +178,10 @@ def test_only_the_hardest_negatives_enter_the_loss() -> None:
     network = make_network("hetero_sage", dropout=0.0, feature_dropout=0.0)
     pick_zeros(network)
     module = make_module(network=network, objective=BPR(), mood_weight=0.0, equal_users=False)
-    module.log = lambda *_, **__: None
-    loss = module.training_step(replace(batch, keep=1), 0)
-    logits = pair_logits(network, batch)
+    logged: dict[str, torch.Tensor] = {}
+    module.log = lambda key, value, **_: logged.update({key: value})
+    module.training_step(replace(batch, keep=1), 0)
+    loss, logits = logged["train/loss"], pair_logits(network, batch)
     hardest = torch.stack([logits[:, 0], logits[:, 1:].amax(dim=1)], dim=1)
     torch.testing.assert_close(loss, BPR()(hardest, batch.label, torch.zeros_like(hardest), torch.ones(len(hardest))))
 

@@ -242,7 +242,7 @@ def test_block_logits_equal_pair_logits(name: str) -> None:
 @EVERY
 @PARTS
 @pytest.mark.parametrize("layers", [0, 2])
-def test_a_logit_is_that_of_the_head_plus_gated_popularity_plus_paths(
+def test_a_logit_is_that_of_the_head_plus_gated_popularity_plus_paths_less_the_level(
     name: str, layers: int, parts: dict[str, Any]
 ) -> None:
     network = make_network(name, layers=layers, **parts)
@@ -256,12 +256,17 @@ def test_a_logit_is_that_of_the_head_plus_gated_popularity_plus_paths(
         expected = network.head(user[:, None, :16], content[None, :, :16])
         moods = torch.arange(small_graph().schema.num_moods)
         of_moods = network.mood_head(moods[:, None], content[None, :, :16])
+        x, x_cat = snapshot()[USER].x, snapshot()[USER].x_cat
+        level, mood_level = network.level.user(x, x_cat), network.level.mood(moods)
+        assert level.std() > 0.1
+        assert mood_level.std() > 0.1
+        assert same_bits(network.user_levels(vectors, torch.arange(len(user))), level[:, 0])
         if network.gates is not None:
             width = 16 + network.gates.width
-            expected = expected + user[:, 16:width] @ content[:, 16:].T
-            of_moods = of_moods + network.gates.mood(moods) @ content[:, 16:].T
-            x, x_cat = snapshot()[USER].x, snapshot()[USER].x_cat
+            expected = expected + user[:, 16:width] @ content[:, 16:width].T
+            of_moods = of_moods + network.gates.mood(moods) @ content[:, 16:width].T
             torch.testing.assert_close(user[:, 16:width], network.gates.user(x, x_cat))
+        expected, of_moods = expected - level, of_moods - mood_level
         for found in (network.block_logits(user, content), network.pair_logits(user[:, None], content[None])):
             torch.testing.assert_close(found, expected, **close)
         said = None
@@ -271,13 +276,12 @@ def test_a_logit_is_that_of_the_head_plus_gated_popularity_plus_paths(
             assert paths.std() > 0.1
             expected = expected + paths
         torch.testing.assert_close(network.pair_logits(user[:, None], content[None], said), expected, **close)
-        torch.testing.assert_close(network.link_logits(vectors, torch.arange(len(user)), rows, said), expected, **close)
-        for found in (
-            network.mood_block_logits(moods, content),
-            network.mood_logits(moods[:, None], content[None]),
-            network.mood_link_logits(vectors, moods, rows[: len(moods)]),
-        ):
+        for found in (network.mood_block_logits(moods, content), network.mood_logits(moods[:, None], content[None])):
             torch.testing.assert_close(found, of_moods, **close)
+        in_training = network.link_logits(vectors, torch.arange(len(user)), rows, said)
+        torch.testing.assert_close(in_training - level, expected, **close)
+        in_training = network.mood_link_logits(vectors, moods, rows[: len(moods)])
+        torch.testing.assert_close(in_training - mood_level, of_moods, **close)
 
 
 @EVERY
@@ -297,7 +301,7 @@ def test_switching_a_part_off_leaves_the_others_as_they_are(name: str) -> None:
 
 @EVERY
 @PARTS
-def test_link_logits_equal_pair_logits(name: str, parts: dict[str, Any]) -> None:
+def test_link_logits_less_levels_equal_pair_logits(name: str, parts: dict[str, Any]) -> None:
     # In training mode, so that batch norm sees the same pairs.
     network = make_network(name, dropout=0.0, feature_dropout=0.0, **parts)
     pick_zeros(network)
@@ -305,9 +309,10 @@ def test_link_logits_equal_pair_logits(name: str, parts: dict[str, Any]) -> None
     user, content = torch.tensor([3, 0, 3]), torch.tensor([[1, 2], [5, 1], [0, 0]])
     said = signals(network, user, content)
     pairs = network.pair_logits(vectors[USER][user][:, None], vectors[CONTENT][content], said)
-    torch.testing.assert_close(network.link_logits(vectors, user, content, said), pairs)
+    level, mood_level = network.user_levels(vectors, user)[:, None], network.level.mood(user % 2)
+    torch.testing.assert_close(network.link_logits(vectors, user, content, said) - level, pairs)
     moods = network.mood_logits(user[:, None] % 2, vectors[CONTENT][content])
-    torch.testing.assert_close(network.mood_link_logits(vectors, user % 2, content), moods)
+    torch.testing.assert_close(network.mood_link_logits(vectors, user % 2, content) - mood_level, moods)
 
 
 @EVERY

@@ -20,7 +20,7 @@ from recsys.loading.datamodule import GraphDataModule
 from recsys.loading.negatives import Uniform
 from recsys.loading.snapshot_loader import SnapshotLoader
 from recsys.models.graph_scorer import GraphScorer
-from recsys.models.lightning_module import LinkPredictionModule
+from recsys.models.lightning_module import LEVEL_WEIGHT, LinkPredictionModule
 from recsys.models.objectives import BCE
 from recsys.training import CHOICE, LAST, REFIT, Choice, fit, fresh, last_checkpoint, refit
 from tests.models.helpers import graph_of, make_network, same_bits, small_graph, small_log
@@ -194,8 +194,15 @@ def test_a_refit_by_hand(tmp_path: Path, averaged: bool) -> None:
             weight = 1 / torch.from_numpy(np.bincount(user)[user]).float()
             logits = network.link_logits(vectors, batch.user, batch.content, signals)
             loss = BCE()(logits, batch.label, batch.log_q, weight)
-            moods = network.mood_link_logits(vectors, batch.mood, batch.mood_content)
-            loss = loss + 0.2 * BCE()(moods, batch.mood_label, batch.mood_log_q, torch.ones_like(batch.mood_label))
+            error = network.user_levels(vectors, batch.user) - logits.detach()[:, 1:].mean(dim=1)
+            of_levels = (error.square() * weight).sum() / weight.sum()
+            moods, alike = (
+                network.mood_link_logits(vectors, batch.mood, batch.mood_content),
+                torch.ones(len(batch.mood)),
+            )
+            loss = loss + 0.2 * BCE()(moods, batch.mood_label, batch.mood_log_q, alike)
+            error = network.level.mood(batch.mood)[:, 0] - moods.detach()[:, 1:].mean(dim=1)
+            loss = loss + LEVEL_WEIGHT * (of_levels + (error.square() * alike).sum() / alike.sum())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

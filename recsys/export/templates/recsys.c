@@ -79,7 +79,7 @@ int recsys_attach(const void *blob, size_t size)
 #define EXTRA(NAME, PLACE) from_half(TABLE(uint16_t, NAME##_extra)[PLACE])
 #endif
 
-#if RECSYS_STORAGE == RECSYS_FLOAT16 || (RECSYS_STORAGE == RECSYS_INT8 && RECSYS_EXTRA > 0)
+#if RECSYS_STORAGE != RECSYS_FLOAT32
 /* IEEE 754 binary16, finite: with its bits in a float's places only the exponent is 112 too small, of subnormals too. */
 static float from_half(uint16_t half)
 {
@@ -103,11 +103,9 @@ int recsys_user_vector(uint32_t user, float vector[RECSYS_WIDTH])
     for (uint32_t j = 0; j < RECSYS_HIDDEN; j++) {
         vector[j] = VALUE(users, (size_t)user * RECSYS_HIDDEN + j, user);
     }
-#if RECSYS_EXTRA > 0
     for (uint32_t j = 0; j < RECSYS_EXTRA; j++) {
         vector[RECSYS_HIDDEN + j] = EXTRA(users, (size_t)user * RECSYS_EXTRA + j);
     }
-#endif
     return RECSYS_OK;
 #else
     (void)user;
@@ -215,7 +213,7 @@ static void multiply(const float *vectors, uint32_t count, uint32_t block, float
 
 /* What a logit has besides the head: of popularity, and of the paths between a user of the table and the contents. */
 typedef struct {
-    const float *extra; /* what popularity counts for a user or a mood, [RECSYS_EXTRA] */
+    const float *extra; /* what popularity counts for a user or a mood, and minus the level, [RECSYS_EXTRA] */
     uint32_t pair;      /* the next of the user's pairs; blocks are to come in rising order */
     uint32_t pairs_end;
 } base;
@@ -231,7 +229,6 @@ typedef struct {
 /* Add it to the logits of the next block's contents. */
 static void add_base(base *of, uint32_t block, float *restrict logits)
 {
-#if RECSYS_EXTRA > 0
     for (uint32_t j = 0; j < RECSYS_EXTRA; j += SLICE) {
         const size_t start = ((size_t)block * RECSYS_EXTRA + j) * BLOCK;
 #if RECSYS_STORAGE == RECSYS_FLOAT32
@@ -245,15 +242,11 @@ static void add_base(base *of, uint32_t block, float *restrict logits)
         ADD_SLICE(of->extra + j, 1, room, logits);
 #endif
     }
-#endif
 #if RECSYS_NUM_PAIRS > 0
     for (; of->pair < of->pairs_end && TABLE(RECSYS_PLACE, pairs)[of->pair] / BLOCK == block; of->pair++) {
         logits[TABLE(RECSYS_PLACE, pairs)[of->pair] % BLOCK] += TABLE(float, pairs_logit)[of->pair];
     }
 #endif
-    (void)of;
-    (void)block;
-    (void)logits;
 }
 
 /* ---- ranking --------------------------------------------------------------------------------------------------- */
@@ -592,18 +585,13 @@ uint32_t recsys_recommend_user(const float vector[RECSYS_WIDTH], uint32_t user, 
 }
 
 #if RECSYS_NUM_MOODS > 0
-#if RECSYS_EXTRA > 0
-#define MOOD_GATES(MOOD) (recsys_mood_gates + (size_t)(MOOD) * RECSYS_EXTRA)
-#else
-#define MOOD_GATES(MOOD) NULL
-#endif
-
 /* The mood head for a mood, whose half of the hidden layer is constant. */
 static perceptron of_mood(uint32_t mood)
 {
     const perceptron of = {recsys_mood_content_weight, recsys_moods + (size_t)mood * RECSYS_MOOD_UNITS,
                            recsys_mood_outer_weight, RECSYS_MOOD_BIAS, RECSYS_MOOD_LENGTH,
-                           RECSYS_MOOD_UNITS, RECSYS_MOOD_RAISING, {MOOD_GATES(mood), 0, 0}};
+                           RECSYS_MOOD_UNITS, RECSYS_MOOD_RAISING,
+                           {recsys_mood_gates + (size_t)mood * RECSYS_EXTRA, 0, 0}};
 
     return of;
 }

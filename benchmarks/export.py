@@ -75,8 +75,7 @@ def random_model(name: str, folder: Path) -> DeviceModel:
     bundle = load_bundle(folder)
     scorer = bundle.scorer
     assert isinstance(scorer, GraphScorer)
-    assert scorer.network.gates is not None
-    width = scorer.network.hidden + scorer.network.gates.width
+    width = scorer.vectors(np.arange(1), np.arange(1), bundle.time)[0].shape[1]
     return DeviceModel(
         paths=None,
         scorer=scorer,

@@ -196,10 +196,8 @@ def test_a_refit_by_hand(tmp_path: Path, averaged: bool) -> None:
             loss = BCE()(logits, batch.label, batch.log_q, weight)
             error = network.user_levels(vectors, batch.user) - logits.detach()[:, 1:].mean(dim=1)
             of_levels = (error.square() * weight).sum() / weight.sum()
-            moods, alike = (
-                network.mood_link_logits(vectors, batch.mood, batch.mood_content),
-                torch.ones(len(batch.mood)),
-            )
+            moods = network.mood_link_logits(vectors, batch.mood, batch.mood_content)
+            alike = torch.ones(len(batch.mood))
             loss = loss + 0.2 * BCE()(moods, batch.mood_label, batch.mood_log_q, alike)
             error = network.level.mood(batch.mood)[:, 0] - moods.detach()[:, 1:].mean(dim=1)
             loss = loss + LEVEL_WEIGHT * (of_levels + (error.square() * alike).sum() / alike.sum())

@@ -1,4 +1,4 @@
-"""A small network of a node's features; `popularity_gates.py` and `pair_readout.py` make their gates with it."""
+"""A small network of a node's features: the gates of `popularity_gates.py` and `pair_readout.py`, and levels."""
 
 from torch import Tensor, nn
 

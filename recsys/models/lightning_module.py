@@ -111,10 +111,8 @@ class LinkPredictionModule(LightningModule):
         level_loss = _level_loss(self.network.user_levels(vectors, batch.user), logits, weight)
         if len(batch.mood) and self.mood_weight:
             logits = self.network.mood_link_logits(vectors, batch.mood, batch.mood_content)
-            kept, weight = (
-                _kept(logits, batch.mood_label, batch.mood_log_q, batch.keep),
-                torch.ones_like(batch.mood_label),
-            )
+            kept = _kept(logits, batch.mood_label, batch.mood_log_q, batch.keep)
+            weight = torch.ones_like(batch.mood_label)
             mood_loss = self.objective(*kept, weight)
             self.log("train/mood_loss", mood_loss, on_step=False, on_epoch=True, batch_size=len(batch.mood))
             loss = loss + self.mood_weight * mood_loss

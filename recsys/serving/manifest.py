@@ -18,7 +18,7 @@ from recsys.errors import UserError
 
 FORMAT = "recsys-bundle"
 FORMAT_VERSION = 6  # raise it whenever a reader of the version before could not read, or would misread, a bundle
-OLDEST_VERSION = 4  # before it, graphs and networks had other parts, so that no score would be the same again
+OLDEST_VERSION = 6  # before it, graphs and networks had other parts, so that no score would be the same again
 MANIFEST = "manifest.json"
 
 # Sizes far beyond any use, so that a hostile number can neither fill the memory nor take for ever.

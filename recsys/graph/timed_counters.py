@@ -18,7 +18,7 @@ from recsys.graph.timed_lists_kernel import run_sums
 from recsys.graph.timed_nodes import groups, lists, longest, nodes_with_events, sorted_lists
 from recsys.threads import Work
 
-LEAST = 2048  # rows of a part
+LEAST = 8192  # rows of a part: smaller ones meet the same nodes again
 KINDS = {USER: kernel.USERS, CONTENT: kernel.CONTENTS, CREATOR: kernel.GROUPS, TAG: kernel.GROUPS}
 
 

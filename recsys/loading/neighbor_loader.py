@@ -33,7 +33,7 @@ from recsys.threads import Work, together
 
 logger = logging.getLogger(__name__)
 
-LEAST = 8192  # edges that a thread writes the attributes of
+LEAST = 65536  # edges that a thread writes the attributes of
 DAY = 86_400 * 10**9  # ns
 
 # Independent streams of random numbers under one seed.

@@ -85,6 +85,7 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "callbacks": config["callbacks"] or {},
         "loggers": config["logger"] or {},
         "monitor": config["monitor"],
+        "monitor_mode": config["monitor_mode"],
         "smoothing": config["smoothing"],
         "refit": config["refit"],
         "block": config["evaluation"]["block"],

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning
 import pandas as pd
@@ -156,6 +156,7 @@ class Experiment:
         equal_users: whether every user counts alike in the loss, whatever the number of its pairs.
         trainer, callbacks, loggers: Lightning's.
         monitor: the validation metric that everything is chosen by.
+        monitor_mode: whether it is to be large ("max") or small ("min").
         smoothing: over how many last epochs its mean is taken when a network's best epoch is chosen.
         refit: whether a network is trained again on everything before test, once validation has chosen the epochs.
         block: users scored at a time.
@@ -186,6 +187,7 @@ class Experiment:
     callbacks: Mapping[str, Callback]
     loggers: Mapping[str, Logger]
     monitor: str
+    monitor_mode: Literal["max", "min"]
     smoothing: int
     refit: bool
     block: int
@@ -380,6 +382,7 @@ class Experiment:
             scheduler=scheduler,
             mood_weight=self.mood_weight,
             monitor=self.monitor,
+            monitor_mode=self.monitor_mode,
             smoothing=self.smoothing,
             seed=self.seed,
             averaging=self.averaging,

@@ -35,6 +35,7 @@ _COUNT = (_whole(1), "a whole number of at least 1")
 _TRUTH = (_is_truth, "true or false")
 _MEANT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0, MOST_SEED), f"a whole number from 0 to {MOST_SEED}"),
+    "monitor_mode": (lambda value: value in ("max", "min"), "max or min"),
     "smoothing": _COUNT,
     "equal_users": _TRUTH,
     "refit": _TRUTH,

@@ -6,7 +6,7 @@ Batches come from `recsys.loading`, losses from `objectives.py`, networks from `
 import math
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -54,8 +54,11 @@ class LinkPredictionModule(LightningModule):
         scheduler: builds a `ReduceLROnPlateau` from the optimizer, which watches `monitor`; None keeps the rate.
         mood_weight: weight of the moods' loss.
         monitor: the validation metric that counts, one of `RankingMetrics` with the prefix "val/".
+        monitor_mode: whether it is to be large ("max") or small ("min").
         smoothing: its mean over so many last epochs is logged as `WATCHED`, by which the learning rate, early stopping
             and the choice of the best epoch go: one epoch's lucky value would end a training that is still learning.
+            Epochs before there are so many are each watched as one better than the one before, whatever they reach: a
+            mean of fewer would be a matter of luck again, and where there are few users the first epoch's would win.
         seed: seeds dropout.
         averaging: decay of the moving average of the weights, in [0, 1): the scorer's network gets the average after
             every step. None trains the scorer's network itself.
@@ -72,6 +75,7 @@ class LinkPredictionModule(LightningModule):
         scheduler: Callable[..., ReduceLROnPlateau] | None = None,
         mood_weight: float = 0.2,
         monitor: str = "val/ndcg@10",
+        monitor_mode: Literal["max", "min"] = "max",
         smoothing: int = 5,
         seed: int = 0,
         averaging: float | None = None,
@@ -94,6 +98,7 @@ class LinkPredictionModule(LightningModule):
         self.objective = objective
         self.mood_weight = mood_weight
         self.monitor = monitor
+        self.monitor_mode = monitor_mode
         self.seed = seed
         self.metrics = RankingMetrics()
         self._make_optimizer = optimizer
@@ -159,7 +164,9 @@ class LinkPredictionModule(LightningModule):
         if self.monitor not in values:
             raise UserError(f"monitor is {self.monitor!r}: choose among {', '.join(values)}.")
         self.recent = torch.cat([self.recent[1:], self.recent.new_tensor([values[self.monitor]])])
-        watched = float(self.recent.nanmean())
+        # No two values of one of these metrics are more than 1 apart.
+        missing = int(self.recent.isnan().sum())
+        watched = float(self.recent.nanmean()) + (missing if self.monitor_mode == "min" else -missing)
         self.log(WATCHED, watched)
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):

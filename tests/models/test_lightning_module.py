@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -460,13 +460,19 @@ class Watched(Callback):
         self.watched.append(float(trainer.callback_metrics[WATCHED]))
 
 
+@pytest.mark.parametrize(("mode", "better"), [("max", 1), ("min", -1)])
 @pytest.mark.parametrize("smoothing", [1, 3])
-def test_what_is_watched_is_the_mean_of_the_last_epochs(smoothing: int) -> None:
+def test_what_is_watched_is_the_mean_of_the_last_epochs(
+    smoothing: int, mode: Literal["max", "min"], better: int
+) -> None:
     epochs = Watched()
-    make_trainer(max_epochs=5, callbacks=[epochs]).fit(make_module(smoothing=smoothing), datamodule=make_datamodule())
-    expected = [np.mean(epochs.values[max(0, end - smoothing) : end]) for end in range(1, 6)]
+    module = make_module(smoothing=smoothing, monitor_mode=mode)
+    make_trainer(max_epochs=5, callbacks=[epochs]).fit(module, datamodule=make_datamodule())
+    means = [np.mean(epochs.values[max(0, end - smoothing) : end]) for end in range(1, 6)]
+    missing = [max(smoothing - end, 0) for end in range(1, 6)]
     assert len(set(epochs.values)) > 1
-    np.testing.assert_allclose(epochs.watched, expected, rtol=1e-6)
+    np.testing.assert_allclose(epochs.watched, np.array(means) - better * np.array(missing), rtol=1e-6)
+    assert (better * np.diff(epochs.watched[:smoothing]) > 0).all()  # no early epoch can be the best
 
 
 class KilledError(Exception):

@@ -18,6 +18,8 @@ from recsys.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+FEWEST_WINDOWS, MOST_WINDOWS, WINDOWS_TIMES_EVENTS = 12, 48, 480_000
+
 
 @dataclass(frozen=True)
 class Window:
@@ -52,7 +54,7 @@ class Window:
 
 
 def training_windows(
-    log: EventLog, index: InteractionIndex, *, snapshots: int = 12, start_share: float = 0.3
+    log: EventLog, index: InteractionIndex, *, snapshots: int | None = None, start_share: float = 0.3
 ) -> list[Window]:
     """Cut the training period [first event, t_val) into windows and find the seeds of each.
 
@@ -63,7 +65,7 @@ def training_windows(
     Args:
         log: the event log.
         index: its interaction index.
-        snapshots: number of windows; those without a seed are left out.
+        snapshots: number of windows; those without a seed are left out. None goes by the log (see `num_windows`).
         start_share: share of the training events that only serve as history, in [0, 1).
 
     Returns:
@@ -72,7 +74,7 @@ def training_windows(
     Raises:
         UserError: for arguments out of range, or if no window has a seed.
     """
-    cuts = cut_times(log, snapshots, start_share)
+    cuts = cut_times(log, num_windows(log) if snapshots is None else snapshots, start_share)
     stops = np.append(cuts[1:], log.boundaries.t_val)
     early = int(np.count_nonzero(log.is_target[: log.count_before(int(cuts[0]))]))
     dropped = Counter({"before the first window": early})
@@ -120,6 +122,15 @@ def training_pairs(log: EventLog, index: InteractionIndex) -> Window:
         content=content[able],
         label=label[able],
     )
+
+
+def num_windows(log: EventLog) -> int:
+    """How many windows suit the log: 12, and up to 48 where fewer than 40,000 events come before t_val.
+
+    A window is a training step: in a small log a dozen of them teach little, and more cost little time.
+    """
+    suited = WINDOWS_TIMES_EVENTS // max(log.count_before(log.boundaries.t_val), 1)
+    return min(max(suited, FEWEST_WINDOWS), MOST_WINDOWS)
 
 
 def cut_times(log: EventLog, snapshots: int, start_share: float) -> np.ndarray:

@@ -26,7 +26,7 @@ class SnapshotLoader(WindowLoader):
         index: its interaction index.
         negatives: draws the negatives of seeds and mood seeds.
         seed: of all random choices.
-        snapshots: number of windows the training period is cut into.
+        snapshots: number of windows the training period is cut into; None goes by the log (see `num_windows`).
         start_share: share of the training events that only serve as history.
         max_seeds: most seeds of a batch; a window with more is split at random into several; None never splits.
         num_workers: processes that prepare batches ahead; 0 prepares them in this one.
@@ -43,7 +43,7 @@ class SnapshotLoader(WindowLoader):
         index: InteractionIndex,
         negatives: NegativeSampler,
         seed: int,
-        snapshots: int = 12,
+        snapshots: int | None = None,
         start_share: float = 0.3,
         max_seeds: int | None = None,
         num_workers: int = 0,

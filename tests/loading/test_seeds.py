@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
-from recsys.loading.seeds import ContentMoods, cut_times, training_pairs, training_windows
+from recsys.loading.seeds import (
+    MOST_WINDOWS,
+    ContentMoods,
+    cut_times,
+    num_windows,
+    training_pairs,
+    training_windows,
+)
 from tests.loading.helpers import hand_log, random_log
 
 # Ten training events. Two windows from 40% on are [50, 70) and [70, 90). Content 0 has no event and exists from 0 on.
@@ -86,6 +93,20 @@ def test_seeds_without_any_possible_negative_are_dropped(caplog: pytest.LogCaptu
 )
 def test_cuts_lie_at_equal_numbers_of_events(snapshots: int, start_share: float, expected: list[int]) -> None:
     assert cut_times(hand_log(EVENTS, 90), snapshots, start_share).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("num_events", "expected"), [(50_000, 12), (40_000, 12), (39_000, 12), (20_000, 24), (10_000, 48), (100, 48)]
+)
+def test_small_logs_have_more_windows(num_events: int, expected: int) -> None:
+    events = [(0, 0, time) for time in range(num_events)]
+    assert num_windows(hand_log([*events, (0, 0, num_events), (0, 0, num_events + 1)], num_events)) == expected
+
+
+def test_windows_go_by_the_log_unless_told() -> None:
+    log = hand_log(EVENTS, 90)
+    told, by_itself = windows_of(log, snapshots=MOST_WINDOWS), windows_of(log)
+    assert [window.time for window in by_itself] == [window.time for window in told]
 
 
 def test_cuts_on_one_time_are_one() -> None:

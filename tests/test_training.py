@@ -66,6 +66,7 @@ def module(graph: TemporalGraph, *, plateau: bool = True, averaged: bool = True)
         optimizer=partial(torch.optim.Adam, lr=0.05),
         # A threshold that nothing reaches lowers the rate after every epoch but the first.
         scheduler=partial(ReduceLROnPlateau, mode="max", factor=0.5, patience=0, threshold=10.0) if plateau else None,
+        smoothing=1,
     )
 
 

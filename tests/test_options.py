@@ -13,6 +13,7 @@ COUNTS = ("evaluation.origins", "evaluation.block", "evaluation.validation_users
 BAD: list[tuple[str, Any]] = [
     *((name, value) for name in COUNTS for value in ("abc", 0, -1, 1.5, True, None)),
     *((name, value) for name in ("refit", "equal_users", "evaluation.test") for value in ("abc", 1, None)),
+    *(("monitor_mode", value) for value in ("abc", 1, None)),
     *(("seed", value) for value in ("abc", -1, 0.5, 2**32, None, False)),
 ]
 

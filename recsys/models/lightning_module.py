@@ -57,8 +57,8 @@ class LinkPredictionModule(LightningModule):
         monitor_mode: whether it is to be large ("max") or small ("min").
         smoothing: its mean over so many last epochs is logged as `WATCHED`, by which the learning rate, early stopping
             and the choice of the best epoch go: one epoch's lucky value would end a training that is still learning.
-            Epochs before there are so many are each watched as one better than the one before, whatever they reach: a
-            mean of fewer would be a matter of luck again, and where there are few users the first epoch's would win.
+            A mean of fewer epochs is worsened by 1 for each that is missing, and so is never the best: it would be a
+            matter of luck again, and where there are few users the first epoch's would win.
         seed: seeds dropout.
         averaging: decay of the moving average of the weights, in [0, 1): the scorer's network gets the average after
             every step. None trains the scorer's network itself.

@@ -74,6 +74,7 @@ def test_nothing_at_or_after_t_test_reaches_a_refitted_network(tmp_path: Path, c
     assert weights[0] == weights[1]
     left, right = bundles
     assert left.log.boundaries.t_val == left.log.boundaries.t_test == plain.t_test
+    assert left.log.boundaries.chosen_at == plain.t_val
     users = np.arange(left.log.users.count_before(plain.t_test))
     contents = np.arange(left.log.contents.count_before(plain.t_test))
     scores = [bundle.scorer.score(users, contents, plain.t_test).numpy().tobytes() for bundle in (left, right)]

@@ -47,11 +47,17 @@ class Boundaries:
     """Times (ns) that split the log: train = [start, t_val), validation = [t_val, t_test), test = [t_test, end].
 
     Events at a boundary's exact time belong to the later part (DESIGN, "boundaries"; report, section III.C).
+
+    Attributes:
+        t_val, t_test, end: see above.
+        chosen_at: where validation began before it joined the training part; None while it has not. What training goes
+            by, such as its number of windows, was chosen with it.
     """
 
     t_val: int
     t_test: int
     end: int
+    chosen_at: int | None = None
 
     def period(self, split: Split) -> tuple[int, int]:
         """First time of `split` and the first time after it (ns)."""
@@ -120,9 +126,10 @@ class EventLog:
 
         Its validation part is empty. Whatever was chosen when the log was prepared (event types, kinds of columns,
         scales of values, moods) stays as it is; what is fitted to a log (encoders, readings, training windows) then
-        follows `boundaries.t_val`.
+        follows `boundaries.t_val`. How many windows suit a log is still told by the training part it had.
         """
-        return replace(self, boundaries=replace(self.boundaries, t_val=self.boundaries.t_test))
+        t_val, t_test = self.boundaries.t_val, self.boundaries.t_test
+        return replace(self, boundaries=replace(self.boundaries, t_val=t_test, chosen_at=t_val))
 
     @property
     def label(self) -> np.ndarray:

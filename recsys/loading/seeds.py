@@ -125,11 +125,14 @@ def training_pairs(log: EventLog, index: InteractionIndex) -> Window:
 
 
 def num_windows(log: EventLog) -> int:
-    """How many windows suit the log: 12, and up to 48 where fewer than 40,000 events come before t_val.
+    """How many windows suit the log: 12, and up to 48 where fewer than 40,000 events come before validation.
 
-    A window is a training step: in a small log a dozen of them teach little, and more cost little time.
+    A window is a training step: in a small log a dozen of them teach little, and more cost little time. A log whose
+    validation has joined training keeps the number that validation knew, as it is trained for the epochs chosen there.
     """
-    suited = WINDOWS_TIMES_EVENTS // max(log.count_before(log.boundaries.t_val), 1)
+    boundaries = log.boundaries
+    chosen_at = boundaries.t_val if boundaries.chosen_at is None else boundaries.chosen_at
+    suited = WINDOWS_TIMES_EVENTS // max(log.count_before(chosen_at), 1)
     return min(max(suited, FEWEST_WINDOWS), MOST_WINDOWS)
 
 

@@ -103,6 +103,15 @@ def test_small_logs_have_more_windows(num_events: int, expected: int) -> None:
     assert num_windows(hand_log([*events, (0, 0, num_events), (0, 0, num_events + 1)], num_events)) == expected
 
 
+def test_validation_in_training_changes_no_number_of_windows() -> None:
+    log = hand_log([(0, 0, time) for time in range(40_000)], 10_000)
+    log = replace(log, boundaries=replace(log.boundaries, t_test=30_000))
+    joined = log.with_validation_in_training()
+    assert joined.boundaries.t_val == 30_000
+    assert num_windows(joined) == num_windows(log) == 48
+    assert num_windows(replace(log, boundaries=replace(log.boundaries, t_val=30_000))) == 16
+
+
 def test_windows_go_by_the_log_unless_told() -> None:
     log = hand_log(EVENTS, 90)
     told, by_itself = windows_of(log, snapshots=MOST_WINDOWS), windows_of(log)

@@ -9,7 +9,7 @@ from recsys.models.layers import HeteroLayer, SageMean
 from recsys.models.network import EVENTS, EdgeGroup, Network, check_settings, edge_groups
 from recsys.models.node_embedding import NodeEmbedding, id_embeddings
 from recsys.models.pair_readout import PROPAGATE, check_pair, local_hops, pair_readout
-from recsys.models.popularity_gates import PopularityGates
+from recsys.models.popularity_gates import gates_by_popularity
 from recsys.models.user_level import UserLevel
 
 
@@ -87,11 +87,7 @@ class HeteroSage(Network):
             layers=[layer(activate=place < layers - 1) for place in range(layers)],
             head=DotHead(hidden),
             mood_head=MoodHead(schema.num_moods, hidden, head_hidden) if schema.num_moods else None,
-            gates=(
-                PopularityGates(schema, hidden=hidden, dropout=feature_dropout)
-                if popularity_gates and schema.popularity
-                else None
-            ),
+            gates=gates_by_popularity(popularity_gates, schema, hidden=hidden, dropout=feature_dropout),
             pair=pair_readout(pair, schema, hidden=hidden, dropout=dropout),
             hops=local_hops(pair, schema, dropout=dropout),
             ids=id_embeddings(schema, id_embedding, hidden=hidden, dropout=id_dropout),

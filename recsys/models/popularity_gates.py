@@ -26,7 +26,7 @@ class PopularityGates(nn.Module):
         dropout: probability of dropping one of its hidden components, and of leaving out the gates of a seed.
 
     Attributes:
-        width: width of both vectors; 0 where contents have no counters.
+        width: width of both vectors.
     """
 
     def __init__(self, schema: GraphSchema, *, hidden: int, dropout: float) -> None:
@@ -52,3 +52,8 @@ class PopularityGates(nn.Module):
     def kept(self, gates: Tensor) -> Tensor:
         """Gates of seeds [B, width], in training without those of some seeds, the others larger to make up."""
         return gates * F.dropout(gates.new_ones(len(gates), 1), self.dropout, self.training)
+
+
+def gates_by_popularity(wanted: bool, schema: GraphSchema, *, hidden: int, dropout: float) -> PopularityGates | None:
+    """The gates of a network; None where they are not wanted or the graph's contents have no counters."""
+    return PopularityGates(schema, hidden=hidden, dropout=dropout) if wanted and schema.popularity else None

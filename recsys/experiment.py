@@ -4,10 +4,7 @@
 """
 
 import gc
-import logging
-import resource
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +20,7 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor, nn
 
+from recsys.cost import Clock, num_parameters, peak_memory_mb
 from recsys.data.boundaries import origin_ends
 from recsys.data.event_log import EventLog, Split
 from recsys.data.features import FeatureEncoders, fit_encoders
@@ -36,6 +34,7 @@ from recsys.evaluation.references import References, judge_references
 from recsys.evaluation.report import ReportInputs, write_report
 from recsys.evaluation.run_folder import (
     learning_curves,
+    write_cleaning,
     write_metrics,
     write_per_user,
     write_recommendations,
@@ -45,7 +44,6 @@ from recsys.evaluation.wandb_run import log_files, log_outcome, wandb_run
 from recsys.export.device_model import why_not
 from recsys.export.export import ExportOptions, export_bundle
 from recsys.export.summary import report_metadata
-from recsys.files import replacing
 from recsys.graph.settings import GraphSettings
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.datamodule import GraphDataModule, TrainLoader
@@ -61,8 +59,6 @@ from recsys.training import Choice, fit, fresh, refit
 
 if TYPE_CHECKING:
     from wandb import Run
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +221,8 @@ class Experiment:
         run_dir = Path(self.run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         prepared = prepared or self.prepare()
-        write_cleaning(run_dir, prepared[-1])
+        prepared[-1].report.log()
+        write_cleaning(run_dir, prepared[-1].report, prepared[-1].quarantine)
         clock.lap("preparation")
 
         with wandb_run(self.loggers.values(), self.config) as tracked:
@@ -492,41 +489,3 @@ def leave_the_rest_to_the_first() -> None:
     torch.distributed.destroy_process_group()
     if not is_first:
         sys.exit(0)
-
-
-def write_cleaning(run_dir: Path, prepared: Prepared) -> None:
-    """Write what cleaning counted and the rows it set aside."""
-    prepared.report.log()
-    with replacing(run_dir / "cleaning.csv") as temporary:
-        prepared.report.to_frame().to_csv(temporary, index=False)
-    with replacing(run_dir / "quarantine.parquet") as temporary:
-        prepared.quarantine.to_parquet(temporary, index=False)
-
-
-def num_parameters(scorer: Scorer) -> int:
-    """Trained numbers behind a scorer; none behind a classical peer."""
-    if not isinstance(scorer, GraphScorer):
-        return 0
-    return sum(parameter.numel() for parameter in scorer.network.parameters())
-
-
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, MB (10^6 bytes)."""
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-class Clock:
-    """Seconds of each stage of a run, over all its origins."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """End `stage`, or one more part of it, which began when the one before it ended."""
-        now = time.perf_counter()
-        taken = round(now - self._last, 3)
-        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + taken, 3)
-        self._last = now
-        logger.info("%s took %.1f s", stage, taken)

@@ -11,8 +11,17 @@ from recsys.files import replacing
 from recsys.sources.base import CONTENT, USER
 
 if TYPE_CHECKING:  # reading what runs left behind takes no torch, which takes seconds to import
+    from recsys.data.cleaning_report import CleaningReport
     from recsys.data.event_log import EventLog
     from recsys.evaluation.protocol import Evaluation
+
+
+def write_cleaning(directory: Path, report: "CleaningReport", quarantine: pd.DataFrame) -> None:
+    """Write what cleaning counted and the rows it set aside: `cleaning.csv` and `quarantine.parquet`."""
+    with replacing(directory / "cleaning.csv") as temporary:
+        report.to_frame().to_csv(temporary, index=False)
+    with replacing(directory / "quarantine.parquet") as temporary:
+        quarantine.to_parquet(temporary, index=False)
 
 
 def write_metrics(directory: Path, content: Mapping[str, Any]) -> Path:

@@ -18,7 +18,8 @@ from recsys.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-FEWEST_WINDOWS, MOST_WINDOWS, WINDOWS_TIMES_EVENTS = 12, 48, 480_000
+FEWEST_WINDOWS, USUAL_WINDOWS, MOST_WINDOWS = 12, 24, 48
+SMALL_LOG, LARGE_LOG = 20_000, 100_000  # events from which on there are fewer than most, and fewer than usual
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,26 @@ class Window:
 
 
 def training_windows(
-    log: EventLog, index: InteractionIndex, *, snapshots: int | None = None, start_share: float = 0.3
+    log: EventLog,
+    index: InteractionIndex,
+    *,
+    snapshots: int | None = None,
+    start_share: float = 0.3,
+    reach: int = 1,
 ) -> list[Window]:
     """Cut the training period [first event, t_val) into windows and find the seeds of each.
 
     The cuts lie at equal numbers of events between `start_share` of the training events and t_val; cuts that fall on
-    one time are one. The seeds at a cut t are the target events of [t, next cut) as distinct (user, content) pairs
-    whose content exists strictly before t and which the user had not met before t.
+    one time are one. A window goes from its cut t to the `reach`-th cut after it, or to t_val if there are not so many:
+    above 1 windows overlap. Its seeds are its target events as distinct (user, content) pairs whose content exists
+    strictly before t and which the user had not met before t.
 
     Args:
         log: the event log.
         index: its interaction index.
         snapshots: number of windows; those without a seed are left out. None goes by the log (see `num_windows`).
         start_share: share of the training events that only serve as history, in [0, 1).
+        reach: how many cuts on a window ends, at least 1.
 
     Returns:
         The windows that have seeds, in time order.
@@ -75,12 +83,14 @@ def training_windows(
         UserError: for arguments out of range, or if no window has a seed.
     """
     cuts = cut_times(log, num_windows(log) if snapshots is None else snapshots, start_share)
-    stops = np.append(cuts[1:], log.boundaries.t_val)
+    if reach < 1:
+        raise UserError(f"loader.reach is {reach}: it must be 1 or more.")
+    stops = np.append(cuts, np.full(reach, log.boundaries.t_val))[reach:]
     early = int(np.count_nonzero(log.is_target[: log.count_before(int(cuts[0]))]))
     dropped = Counter({"before the first window": early})
     windows = [_window(log, index, int(t), int(stop), dropped) for t, stop in zip(cuts, stops, strict=True)]
     logger.info(
-        "%d training windows with %s seeds; target events before t_val that are no seed: %s.",
+        "%d training windows with %s seeds; target events before t_val that are no seed of a window: %s.",
         len(windows),
         ", ".join(str(len(window)) for window in windows),
         "; ".join(f"{number} {reason}" for reason, number in dropped.items()),
@@ -125,14 +135,16 @@ def training_pairs(log: EventLog, index: InteractionIndex) -> Window:
 
 
 def num_windows(log: EventLog) -> int:
-    """How many windows suit the log: 12, and up to 48 where fewer than 40,000 events come before validation.
+    """How many windows suit the log: 24, up to 48 with fewer than 20,000 events before validation, 12 with 200,000.
 
-    A window is a training step: in a small log a dozen of them teach little, and more cost little time. A log whose
-    validation has joined training keeps the number that validation knew, as it is trained for the epochs chosen there.
+    A window is a training step: in a small log two dozen of them teach little, and more cost little time; in a large
+    one each takes long. A log whose validation has joined training keeps the number that validation knew, as it is
+    trained for the epochs chosen there.
     """
     boundaries = log.boundaries
-    chosen_at = boundaries.t_val if boundaries.chosen_at is None else boundaries.chosen_at
-    suited = WINDOWS_TIMES_EVENTS // max(log.count_before(chosen_at), 1)
+    num_events = max(log.count_before(boundaries.t_val if boundaries.chosen_at is None else boundaries.chosen_at), 1)
+    affordable = min(USUAL_WINDOWS * LARGE_LOG // num_events, USUAL_WINDOWS)
+    suited = max(USUAL_WINDOWS * SMALL_LOG // num_events, affordable)
     return min(max(suited, FEWEST_WINDOWS), MOST_WINDOWS)
 
 

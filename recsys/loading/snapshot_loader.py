@@ -28,6 +28,7 @@ class SnapshotLoader(WindowLoader):
         seed: of all random choices.
         snapshots: number of windows the training period is cut into; None goes by the log (see `num_windows`).
         start_share: share of the training events that only serve as history.
+        reach: how many cuts on a window ends; above 1 windows overlap.
         max_seeds: most seeds of a batch; a window with more is split at random into several; None never splits.
         num_workers: processes that prepare batches ahead; 0 prepares them in this one.
 
@@ -45,12 +46,13 @@ class SnapshotLoader(WindowLoader):
         seed: int,
         snapshots: int | None = None,
         start_share: float = 0.3,
+        reach: int = 2,
         max_seeds: int | None = None,
         num_workers: int = 0,
     ) -> None:
         if max_seeds is not None and max_seeds < 1:
             raise UserError(f"loader.max_seeds is {max_seeds}: it must be 1 or more, or null for no limit.")
-        windows = training_windows(log, index, snapshots=snapshots, start_share=start_share)
+        windows = training_windows(log, index, snapshots=snapshots, start_share=start_share, reach=reach)
         super().__init__(
             log=log,
             index=index,

@@ -49,10 +49,19 @@ def test_windows_worked_by_hand(caplog: pytest.LogCaptureFixture) -> None:
     assert (second.time, second.num_contents, second.num_users) == (70, 4, 4)
     assert (second.user.tolist(), second.content.tolist(), second.label.tolist()) == ([1, 2], [1, 3], [0.75, 0.5])
     assert caplog.messages == [
-        "2 training windows with 1, 2 seeds; target events before t_val that are no seed: 4 before the first window; "
-        "1 of contents newer than their window; 1 of pairs met before their window; "
+        "2 training windows with 1, 2 seeds; target events before t_val that are no seed of a window: "
+        "4 before the first window; 1 of contents newer than their window; 1 of pairs met before their window; "
         "0 of users with no content left as a negative; 1 that repeat a pair of their window."
     ]
+
+
+@pytest.mark.parametrize("reach", [2, 5])
+def test_windows_overlap_where_they_reach_further(reach: int) -> None:
+    """At 50 two cuts on is t_val: [50, 90) has all seeds but those of content 3, which is newer than the window."""
+    first, second = windows_of(hand_log(EVENTS, 90, weight=WEIGHT), snapshots=2, start_share=0.4, reach=reach)
+    assert (first.time, first.user.tolist(), first.content.tolist()) == (50, [1, 3], [1, 2])
+    assert first.label.tolist() == [0.75, 0.25]
+    assert (second.time, second.user.tolist(), second.content.tolist()) == (70, [1, 2], [1, 3])
 
 
 def test_other_events_are_no_seeds_but_history() -> None:
@@ -96,20 +105,21 @@ def test_cuts_lie_at_equal_numbers_of_events(snapshots: int, start_share: float,
 
 
 @pytest.mark.parametrize(
-    ("num_events", "expected"), [(50_000, 12), (40_000, 12), (39_000, 12), (20_000, 24), (10_000, 48), (100, 48)]
+    ("num_events", "expected"),
+    [(250_000, 12), (200_000, 12), (150_000, 16), (100_000, 24), (20_000, 24), (15_000, 32), (10_000, 48), (100, 48)],
 )
-def test_small_logs_have_more_windows(num_events: int, expected: int) -> None:
+def test_the_smaller_a_log_the_more_windows_it_has(num_events: int, expected: int) -> None:
     events = [(0, 0, time) for time in range(num_events)]
     assert num_windows(hand_log([*events, (0, 0, num_events), (0, 0, num_events + 1)], num_events)) == expected
 
 
 def test_validation_in_training_changes_no_number_of_windows() -> None:
-    log = hand_log([(0, 0, time) for time in range(40_000)], 10_000)
-    log = replace(log, boundaries=replace(log.boundaries, t_test=30_000))
+    log = hand_log([(0, 0, time) for time in range(20_000)], 10_000)
+    log = replace(log, boundaries=replace(log.boundaries, t_test=16_000))
     joined = log.with_validation_in_training()
-    assert joined.boundaries.t_val == 30_000
+    assert joined.boundaries.t_val == 16_000
     assert num_windows(joined) == num_windows(log) == 48
-    assert num_windows(replace(log, boundaries=replace(log.boundaries, t_val=30_000))) == 16
+    assert num_windows(replace(log, boundaries=replace(log.boundaries, t_val=16_000))) == 30
 
 
 def test_windows_go_by_the_log_unless_told() -> None:
@@ -127,17 +137,21 @@ def test_cuts_on_one_time_are_one() -> None:
     seed=st.integers(0, 12),
     snapshots=st.integers(1, 7),
     start_share=st.floats(0.0, 0.9),
+    reach=st.integers(1, 9),
     target=st.sampled_from([None, 0, 2]),
 )
-@settings(deadline=None, max_examples=40)
-def test_windows_against_a_naive_loop(seed: int, snapshots: int, start_share: float, target: int | None) -> None:
+@settings(deadline=None, max_examples=60)
+def test_windows_against_a_naive_loop(
+    seed: int, snapshots: int, start_share: float, reach: int, target: int | None
+) -> None:
     log = random_log(seed)
     if target is not None:
         log = replace(log, is_target=log.type == target)
     t_val = log.boundaries.t_val
     cuts = cut_times(log, snapshots, start_share).tolist()
     expected = {}
-    for t, stop in zip(cuts, [*cuts[1:], t_val], strict=True):
+    for place, t in enumerate(cuts):
+        stop = cuts[place + reach] if place + reach < len(cuts) else t_val
         history = {(u, c) for u, c, time in zip(log.user, log.content, log.time, strict=True) if time < t}
         existing = {c for c in range(len(log.contents)) if log.contents.exists_from[c] < t}
         labels: dict[tuple[int, int], float] = {}
@@ -151,9 +165,9 @@ def test_windows_against_a_naive_loop(seed: int, snapshots: int, start_share: fl
             expected[t] = labels
     if not expected:
         with pytest.raises(UserError, match="has a seed"):
-            windows_of(log, snapshots=snapshots, start_share=start_share)
+            windows_of(log, snapshots=snapshots, start_share=start_share, reach=reach)
         return
-    windows = windows_of(log, snapshots=snapshots, start_share=start_share)
+    windows = windows_of(log, snapshots=snapshots, start_share=start_share, reach=reach)
     found = {w.time: list(zip(w.user.tolist(), w.content.tolist(), w.label.tolist(), strict=True)) for w in windows}
     assert found == {t: [(*pair, label) for pair, label in sorted(labels.items())] for t, labels in expected.items()}
 
@@ -173,7 +187,7 @@ def test_every_target_event_is_a_seed_or_counted(seed: int, snapshots: int) -> N
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
-    reasons = messages[0].split("no seed:")[1]
+    reasons = messages[0].split("no seed of a window:")[1]
     dropped = sum(int(number) for number in re.findall(r"(\d+) (?:before|of|that) ", reasons))
     num_targets = log.is_target[: log.count_before(log.boundaries.t_val)].sum()
     assert dropped + sum(len(window) for window in windows) == num_targets
@@ -242,6 +256,7 @@ def test_no_moods() -> None:
         ({"start_share": 1.0}, "loader.start_share is 1.0"),
         ({"start_share": -0.1}, "loader.start_share is -0.1"),
         ({"start_share": float("nan")}, "loader.start_share is nan"),
+        ({"reach": 0}, "loader.reach is 0"),
     ],
 )
 def test_arguments_out_of_range(settings_: dict[str, float], message: str) -> None:

@@ -80,17 +80,17 @@ def check_batch(log: EventLog, batch: LinkBatch, stop: int, drawn: int) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-@given(seed=st.integers(0, 12), max_seeds=st.sampled_from([None, 1, 3]))
-@settings(deadline=None, max_examples=5)
-def test_batches_are_new_pairs_with_true_negatives(name: str, seed: int, max_seeds: int | None) -> None:
+@given(seed=st.integers(0, 12), max_seeds=st.sampled_from([None, 1, 3]), reach=st.sampled_from([1, 2]))
+@settings(deadline=None, max_examples=8)
+def test_batches_are_new_pairs_with_true_negatives(name: str, seed: int, max_seeds: int | None, reach: int) -> None:
     log = random_log(seed)
-    windows = training_windows(log, InteractionIndex(log), snapshots=3, start_share=0.3)
-    cuts = [*cut_times(log, 3, 0.3).tolist(), log.boundaries.t_val]
-    loader = make_loader(log, SAMPLERS[name], snapshots=3, start_share=0.3, max_seeds=max_seeds)
+    windows = training_windows(log, InteractionIndex(log), snapshots=3, start_share=0.3, reach=reach)
+    cuts = [*cut_times(log, 3, 0.3).tolist(), *[log.boundaries.t_val] * reach]
+    loader = make_loader(log, SAMPLERS[name], snapshots=3, start_share=0.3, reach=reach, max_seeds=max_seeds)
     seeds = []
     for batch in loader.batches(epoch=1):
         t = int(batch.time[0])
-        check_batch(log, batch, cuts[cuts.index(t) + 1], 6 if name == "hard" else 3)
+        check_batch(log, batch, cuts[cuts.index(t) + reach], 6 if name == "hard" else 3)
         users = batch.graph["user"].n_id[batch.user].tolist()
         assert max_seeds is None or len(users) <= max_seeds
         seeds += [(t, user, content) for user, content in zip(users, batch.content[:, 0].tolist(), strict=True)]

@@ -19,7 +19,7 @@ from tests.models.helpers import small_log
 
 pytest.importorskip("lightgbm", reason="LightGBM is not installed")
 
-FAST = {"num_trees": 5, "num_leaves": 4, "min_child_samples": 2, "negatives": 3, "snapshots": 4}
+FAST = {"num_trees": 5, "num_leaves": 4, "min_child_samples": 2, "negatives": 3, "snapshots": 4, "reach": 2}
 
 
 def scores(peer: LightGbmRanker, t: int | None = None) -> torch.Tensor:
@@ -34,7 +34,7 @@ def test_rows_are_as_of_windows_before_the_time(pair_counts: bool) -> None:
     t = log.boundaries.t_test
     rows = LightGbmRanker(log, pair_counts=pair_counts, **FAST).training_rows(t)
     past = replace(log, boundaries=replace(log.boundaries, t_val=t))
-    windows = training_windows(past, InteractionIndex(log), snapshots=4)
+    windows = training_windows(past, InteractionIndex(log), snapshots=4, reach=2)
     assert rows.label.sum() == sum(map(len, windows))
     assert rows.group.tolist() == [4 * n for w in windows for n in np.unique(w.user, return_counts=True)[1]]
     assert len(rows.label) == len(rows.features) == rows.group.sum()

@@ -155,7 +155,7 @@ BAD: list[tuple[str, list[str], list[Any]]] = [
     ("pair_counts", ["lightgbm"], ["some", 1, None]),
     ("negatives", ["lightgbm"], [0, 10_000]),
     *((size, ["lightgbm"], [0, 10**10, 1.5]) for size in ("num_leaves", "num_trees", "min_child_samples")),
-    *((size, ["lightgbm"], [0, 10**10, 1.5]) for size in ("snapshots", "max_rows")),
+    *((size, ["lightgbm"], [0, 10**10, 1.5]) for size in ("snapshots", "reach", "max_rows")),
     ("l2", ["ease"], [0, -1, float("nan"), "much"]),
     ("max_contents", ["ease"], [0, 10**9, 0.5]),
     ("factors", FACTORS, [0, 10**9, 1.5]),

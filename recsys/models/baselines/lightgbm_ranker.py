@@ -60,6 +60,7 @@ class LightGbmRanker(Peer):
         num_leaves, learning_rate, num_trees, min_child_samples: as LightGBM calls them.
         negatives: contents drawn for each positive.
         snapshots: number of windows.
+        reach: how many cuts on a window ends (see `training_windows`); above 1 windows overlap.
         max_rows: most rows to train on; beyond, groups are left out at random.
         seed: of all random choices.
 
@@ -80,6 +81,7 @@ class LightGbmRanker(Peer):
         min_child_samples: int = 50,
         negatives: int = 20,
         snapshots: int = 24,
+        reach: int = 2,
         max_rows: int = 200_000,
         seed: int = 0,
     ) -> None:
@@ -91,6 +93,7 @@ class LightGbmRanker(Peer):
         check_count("min_child_samples", min_child_samples, 1, MOST_ROWS)
         check_count("negatives", negatives, 1, MOST_GROUP_ROWS - 1)
         check_count("snapshots", snapshots, 1, MOST_SNAPSHOTS)
+        check_count("reach", reach, 1, MOST_SNAPSHOTS)
         check_count("max_rows", max_rows, 2, MOST_ROWS)
         check_seed(seed, MOST_SEED)
         options = {
@@ -99,11 +102,13 @@ class LightGbmRanker(Peer):
             "min_child_samples": min_child_samples,
             "seed": seed,
         }
-        further = {"num_trees": num_trees, "negatives": negatives, "snapshots": snapshots, "max_rows": max_rows}
+        further = {"num_trees": num_trees, "negatives": negatives, "max_rows": max_rows}
+        further |= {"snapshots": snapshots, "reach": reach}
         super().__init__(log, {"pair_counts": pair_counts, **options, **further})
         self._options = options
         self._num_trees, self._seed = num_trees, seed
-        self._negatives, self._snapshots, self._max_rows = negatives, snapshots, max_rows
+        self._negatives, self._max_rows = negatives, max_rows
+        self._snapshots, self._reach = snapshots, reach
         self._index = InteractionIndex(log)
         self._table = FlatTable(log, pair_counts=pair_counts)
 
@@ -111,7 +116,7 @@ class LightGbmRanker(Peer):
         """The rows as of times before `t` (ns), of what was chosen before `t`; None if there is nothing to learn."""
         past = replace(self.log, boundaries=replace(self.log.boundaries, t_val=t))  # training ends at t
         try:
-            windows = training_windows(past, self._index, snapshots=self._snapshots)
+            windows = training_windows(past, self._index, snapshots=self._snapshots, reach=self._reach)
         except UserError:
             logger.warning(
                 "model=%s has nothing to learn from before %s: all its scores are 0.", self.name, np.datetime64(t, "ns")

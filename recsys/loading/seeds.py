@@ -60,7 +60,7 @@ def training_windows(
     *,
     snapshots: int | None = None,
     start_share: float = 0.3,
-    reach: int = 1,
+    reach: int | None = None,
 ) -> list[Window]:
     """Cut the training period [first event, t_val) into windows and find the seeds of each.
 
@@ -74,7 +74,8 @@ def training_windows(
         index: its interaction index.
         snapshots: number of windows; those without a seed are left out. None goes by the log (see `num_windows`).
         start_share: share of the training events that only serve as history, in [0, 1).
-        reach: how many cuts on a window ends, at least 1.
+        reach: how many cuts on a window ends, at least 1. None for 1 with up to 12 windows, as they are long by
+            themselves, and 2 with more.
 
     Returns:
         The windows that have seeds, in time order.
@@ -82,9 +83,11 @@ def training_windows(
     Raises:
         UserError: for arguments out of range, or if no window has a seed.
     """
-    cuts = cut_times(log, num_windows(log) if snapshots is None else snapshots, start_share)
-    if reach < 1:
-        raise UserError(f"loader.reach is {reach}: it must be 1 or more.")
+    if reach is not None and reach < 1:
+        raise UserError(f"loader.reach is {reach}: it must be 1 or more, or null to go by the number of windows.")
+    snapshots = num_windows(log) if snapshots is None else snapshots
+    cuts = cut_times(log, snapshots, start_share)
+    reach = reach or (1 if snapshots <= FEWEST_WINDOWS else 2)
     stops = np.append(cuts, np.full(reach, log.boundaries.t_val))[reach:]
     early = int(np.count_nonzero(log.is_target[: log.count_before(int(cuts[0]))]))
     dropped = Counter({"before the first window": early})

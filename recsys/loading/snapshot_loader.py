@@ -28,7 +28,8 @@ class SnapshotLoader(WindowLoader):
         seed: of all random choices.
         snapshots: number of windows the training period is cut into; None goes by the log (see `num_windows`).
         start_share: share of the training events that only serve as history.
-        reach: how many cuts on a window ends; above 1 windows overlap.
+        reach: how many cuts on a window ends; above 1 windows overlap. None goes by their number, see
+            `training_windows`.
         max_seeds: most seeds of a batch; a window with more is split at random into several; None never splits.
         num_workers: processes that prepare batches ahead; 0 prepares them in this one.
 
@@ -46,7 +47,7 @@ class SnapshotLoader(WindowLoader):
         seed: int,
         snapshots: int | None = None,
         start_share: float = 0.3,
-        reach: int = 2,
+        reach: int | None = None,
         max_seeds: int | None = None,
         num_workers: int = 0,
     ) -> None:

@@ -55,6 +55,15 @@ def test_windows_worked_by_hand(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_many_windows_overlap_unless_told() -> None:
+    log = hand_log([(user, content, 10 * user + content) for user in range(30) for content in range(2, 8)], 280)
+    for snapshots, reach in ((12, 1), (13, 2), (30, 2)):
+        told, by_itself = windows_of(log, snapshots=snapshots, reach=reach), windows_of(log, snapshots=snapshots)
+        assert [window.user.tolist() for window in by_itself] == [window.user.tolist() for window in told]
+    one, two = (sum(map(len, windows_of(log, snapshots=12, reach=reach))) for reach in (1, 2))
+    assert 0 < one < two
+
+
 @pytest.mark.parametrize("reach", [2, 5])
 def test_windows_overlap_where_they_reach_further(reach: int) -> None:
     """At 50 two cuts on is t_val: [50, 90) has all seeds but those of content 3, which is newer than the window."""

@@ -38,7 +38,12 @@ class PairedDifference:
 
 
 def compare_with_baseline(
-    per_user: pd.DataFrame, baseline: str, *, test: Literal["signed_rank", "bootstrap"] = "signed_rank", seed: int = 0
+    per_user: pd.DataFrame,
+    baseline: str,
+    *,
+    test: Literal["signed_rank", "bootstrap"] = "signed_rank",
+    user: np.ndarray | None = None,
+    seed: int = 0,
 ) -> dict[str, PairedDifference]:
     """Compare every model with the baseline, user by user.
 
@@ -49,19 +54,23 @@ def compare_with_baseline(
         per_user: a metric of each user (rows, at least two) under each model (columns).
         baseline: the column that the others are compared with.
         test: whether p-values are those of the signed ranks, or of the mean under the bootstrap behind the intervals.
+        user: whose each row is, if a user may have several, one at each end of the log; for the bootstrap only.
         seed: of the resampling.
 
     Returns:
         Model -> its difference, in the order of the columns, without the baseline.
 
     Raises:
-        ValueError: if there are fewer than two users, or a value is missing.
+        ValueError: if there are fewer than two users, a value is missing, or ranks are asked for of users with several.
     """
-    if len(per_user) < 2 or per_user.isna().to_numpy().any():
+    num_users = len(per_user) if user is None else len(np.unique(user))
+    if num_users < 2 or per_user.isna().to_numpy().any():
         raise ValueError("a comparison takes at least two users and the value of each under every model")
+    if test == "signed_rank" and num_users < len(per_user):
+        raise ValueError("signed ranks take one row a user")
     models = per_user.drop(columns=baseline)
     differences = models.sub(per_user[baseline], axis="index").to_numpy(np.float64).round(_DECIMALS)
-    means = bootstrap_means(differences, seed=seed)
+    means = bootstrap_means(differences, user, seed=seed)
     low, high = interval(means)
     ranks = test == "signed_rank"
     p_values = np.array([signed_rank_p(column) for column in differences.T]) if ranks else bootstrap_p(means)
@@ -79,28 +88,37 @@ def compare_with_baseline(
     }
 
 
-def bootstrap_means(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def bootstrap_means(values: np.ndarray, user: np.ndarray | None = None, *, seed: int = 0) -> np.ndarray:
     """Each column's mean under 10,000 resamples of the users (Efron, 1979).
 
-    A resample draws whole rows: one drawing serves all columns.
+    A resample draws users with all their rows, since what one user gets at several ends of a log is much alike (Field
+    and Welsh, Bootstrapping clustered data, 2007); one drawing serves all columns.
 
     Args:
-        values: [num_users, num_models].
+        values: [num_rows, num_models].
+        user: whose each row is, [num_rows]; None if every row is another user's.
         seed: of the resampling.
 
     Returns:
         [10,000, num_models].
     """
-    num_users = len(values)
+    if user is None:
+        sums, size = values, np.ones(len(values))
+    else:
+        _, row = np.unique(user, return_inverse=True)
+        size = np.bincount(row).astype(np.float64)
+        sums = np.zeros((len(size), values.shape[1]))
+        np.add.at(sums, row, values)
+    num_users = len(size)
     rng = np.random.default_rng(seed)
     means = np.empty((RESAMPLES, values.shape[1]))
     block = max(1, _CELLS // num_users)
     for start in range(0, RESAMPLES, block):
-        size = min(block, RESAMPLES - start)
-        drawn = rng.integers(num_users, size=(size, num_users))
-        drawn += np.arange(size)[:, np.newaxis] * num_users
-        times = np.bincount(drawn.ravel(), minlength=size * num_users).reshape(size, num_users)
-        means[start : start + size] = times @ values / num_users
+        count = min(block, RESAMPLES - start)
+        drawn = rng.integers(num_users, size=(count, num_users))
+        drawn += np.arange(count)[:, np.newaxis] * num_users
+        times = np.bincount(drawn.ravel(), minlength=count * num_users).reshape(count, num_users)
+        means[start : start + count] = times @ sums / (times @ size)[:, np.newaxis]
     return means
 
 

@@ -69,6 +69,32 @@ def test_interval_covers_the_true_mean_about_19_times_in_20() -> None:
     assert 0.90 < np.mean((low <= 1) & (high >= 1)) < 0.97
 
 
+def test_users_with_several_rows_are_drawn_whole() -> None:
+    rng = np.random.default_rng(3)
+    user = np.array(["c", "a", "a", "b", "c", "c"])
+    values = rng.normal(size=(6, 2))
+    drawn = np.random.default_rng(5).integers(3, size=(significance.RESAMPLES, 3))
+    rows_of = [np.flatnonzero(user == name) for name in "abc"]
+    means = [values[np.concatenate([rows_of[n] for n in users])].mean(axis=0) for users in drawn]
+    np.testing.assert_allclose(bootstrap_means(values, user, seed=5), means)
+
+
+def test_users_who_are_alike_at_all_ends_are_no_more_evidence() -> None:
+    rng = np.random.default_rng(4)
+    rejected = 0
+    for _ in range(100):  # 60 users at five ends, no true difference, each user's own part as large as the rest
+        difference = np.repeat(rng.normal(size=60), 5) + rng.normal(size=300)
+        per_row = pd.DataFrame({"base": np.zeros(300), "other": difference})
+        found = compare_with_baseline(per_row, "base", test="bootstrap", user=np.repeat(np.arange(60), 5))
+        rejected += found["other"].p_value < 0.05
+    assert rejected <= 12  # every row by itself: about a third
+
+
+def test_signed_ranks_take_one_row_a_user(per_user: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="one row a user"):
+        compare_with_baseline(per_user, "base", user=np.zeros(200) + np.arange(200) // 2)
+
+
 def test_holm_by_hand() -> None:
     # In order: .005 x 4, .01 x 3, .03 x 2, .04 x 1, and no smaller than the one before.
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])

@@ -168,9 +168,9 @@ def _differences(scores: Sequence[Score], baseline: str | None) -> dict[str, Pai
         return {}
     expected = columns[baseline].index
     same = {name: values for name, values in columns.items() if values.index.equals(expected)}
-    if len(same) < 2 or len(expected) < 2:
+    if len(same) < 2 or len(np.unique(_users(expected))) < 2:
         return {}
-    return compare_with_baseline(pd.DataFrame(same), baseline, test="bootstrap")
+    return compare_with_baseline(pd.DataFrame(same), baseline, test="bootstrap", user=_users(expected))
 
 
 def read_score(entry: Entry) -> Score:
@@ -187,7 +187,7 @@ def read_score(entry: Entry) -> Score:
         # Later origins validate on what earlier ones test: a choice by them would be a choice by tests.
         chosen_by = [run.get("origins", [run])[0]["validation"]["all"][METRIC] for run in runs]
         seconds = [run["cost"]["seconds"] for run in runs]
-        low, high = interval(bootstrap_means(per_user.to_numpy()))
+        low, high = interval(bootstrap_means(per_user.to_numpy(), _users(per_user.index)))
         return Score(
             model=entry.model,
             seeds=tuple(final["seeds"]),
@@ -202,6 +202,11 @@ def read_score(entry: Entry) -> Score:
         )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{entry.folder} cannot be read ({error}): delete it to run {entry.name} again.") from error
+
+
+def _users(index: pd.Index) -> np.ndarray:
+    """Whose each row is; somebody who was tested at several origins has several rows, and is still one user."""
+    return np.asarray(index.get_level_values(USER))
 
 
 def _over_seeds(of_seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Spread]]:

@@ -12,8 +12,8 @@ from recsys.data.interaction_index import InteractionIndex
 from recsys.data.preparation import LogSettings, prepare
 from recsys.errors import UserError
 from recsys.loading.seeds import training_windows
-from recsys.models.baselines.flat_table import FlatTableBefore
-from recsys.models.baselines.lightgbm_ranker import LightGbmRanker
+from recsys.models.baselines.flat_table import FlatTable, FlatTableBefore
+from recsys.models.baselines.lightgbm_ranker import LightGbmRanker, TrainingRows
 from tests.factories import tiny_log, tiny_tables
 from tests.models.helpers import small_log
 
@@ -28,11 +28,20 @@ def scores(peer: LightGbmRanker, t: int | None = None) -> torch.Tensor:
     return peer.score(np.arange(len(log.users)), np.arange(log.contents.count_before(t)), t)
 
 
+def rows_of(peer: LightGbmRanker) -> TrainingRows:
+    t = peer.log.boundaries.t_val
+    rows = peer.training_rows(t, peer.table(t))
+    assert rows is not None
+    return rows
+
+
 @pytest.mark.parametrize("pair_counts", [True, False])
 def test_rows_are_as_of_windows_before_the_time(pair_counts: bool) -> None:
     log = small_log()
     t = log.boundaries.t_test
-    rows = LightGbmRanker(log, pair_counts=pair_counts, **FAST).training_rows(t)
+    peer = LightGbmRanker(log, pair_counts=pair_counts, **FAST)
+    table = peer.table(t)
+    rows = peer.training_rows(t, table)
     past = replace(log, boundaries=replace(log.boundaries, t_val=t))
     windows = training_windows(past, InteractionIndex(log), snapshots=4, reach=2)
     assert rows.label.sum() == sum(map(len, windows))
@@ -40,10 +49,25 @@ def test_rows_are_as_of_windows_before_the_time(pair_counts: bool) -> None:
     assert len(rows.label) == len(rows.features) == rows.group.sum()
     assert rows.label.reshape(-1, 4).tolist() == [[1, 0, 0, 0]] * (len(rows.label) // 4)
 
-    peer = LightGbmRanker(log, pair_counts=pair_counts, **FAST)
     positives = rows.features[rows.label == 1]
-    expected = [peer._table.before(w.time).pairs(w.user, w.content) for w in windows]
+    expected = [table.before(w.time).pairs(w.user, w.content) for w in windows]
     assert np.array_equal(positives, np.concatenate(expected), equal_nan=True)
+
+
+def test_what_validation_brings_is_known_once_it_is_past() -> None:
+    """Vocabularies and scales are those of all that comes before the time asked, as a refitted network's are."""
+    tables = tiny_tables(0, num_users=8, num_contents=40, num_events=60)
+    contents = tables.contents.assign(category=[f"kind {n // 4}" for n in range(len(tables.contents))])
+    log = prepare(replace(tables, contents=contents), LogSettings()).log
+    t, users = log.boundaries.t_test, np.arange(len(log.users))
+    peer = LightGbmRanker(log, **FAST)
+    scores(peer, log.boundaries.t_val)
+    scores(peer, t)
+    user, content = np.repeat(users, 5), np.tile(np.arange(log.contents.count_before(t))[-5:], len(users))
+    found = peer._now.pairs(user, content)
+    expected = FlatTable(log.with_validation_in_training(), pair_counts=True).before(t).pairs(user, content)
+    assert np.array_equal(found, expected, equal_nan=True)
+    assert not np.array_equal(found, FlatTable(log, pair_counts=True).before(t).pairs(user, content), equal_nan=True)
 
 
 def test_negatives_are_neither_history_nor_positives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +75,8 @@ def test_negatives_are_neither_history_nor_positives(monkeypatch: pytest.MonkeyP
     index = InteractionIndex(log)
     peer = LightGbmRanker(log, **FAST)
     asked: list[tuple[int, np.ndarray, np.ndarray]] = []
-    before = peer._table.before
+    table = peer.table(log.boundaries.t_val)
+    before = table.before
 
     def watched(t: int) -> FlatTableBefore:
         table = before(t)
@@ -64,8 +89,8 @@ def test_negatives_are_neither_history_nor_positives(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(table, "pairs", told)
         return table
 
-    monkeypatch.setattr(peer._table, "before", watched)
-    rows = peer.training_rows(log.boundaries.t_val)
+    monkeypatch.setattr(table, "before", watched)
+    rows = peer.training_rows(log.boundaries.t_val, table)
     is_positive = np.split(rows.label == 1, np.cumsum([len(user) for _, user, _ in asked])[:-1])
     for (t, user, content), positive in zip(asked, is_positive, strict=True):
         assert not index.seen_before(user, content, t).any()
@@ -76,17 +101,17 @@ def test_negatives_are_neither_history_nor_positives(monkeypatch: pytest.MonkeyP
 
 def test_no_more_rows_than_allowed_and_whole_groups() -> None:
     log = small_log()
-    limited = LightGbmRanker(log, **FAST, max_rows=40).training_rows(log.boundaries.t_val)
-    full = LightGbmRanker(log, **FAST).training_rows(log.boundaries.t_val)
+    limited = rows_of(LightGbmRanker(log, **FAST, max_rows=40))
+    full = rows_of(LightGbmRanker(log, **FAST))
     assert 20 < len(limited.label) <= 40 < len(full.label)
     assert set(limited.group.tolist()) <= set(full.group.tolist())
-    least = LightGbmRanker(log, **FAST, max_rows=2).training_rows(log.boundaries.t_val)
+    least = rows_of(LightGbmRanker(log, **FAST, max_rows=2))
     assert len(least.group) == 1
 
 
 def test_a_busy_user_does_not_outweigh_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys.models.baselines.lightgbm_ranker.MOST_POSITIVES", 2)
-    rows = LightGbmRanker(small_log(), **FAST).training_rows(small_log().boundaries.t_val)
+    rows = rows_of(LightGbmRanker(small_log(), **FAST))
     assert rows.group.max() == 8
 
 

@@ -110,13 +110,16 @@ class LightGbmRanker(Peer):
         self._negatives, self._max_rows = negatives, max_rows
         self._snapshots, self._reach = snapshots, reach
         self._index = InteractionIndex(log)
-        self._table = FlatTable(log, pair_counts=pair_counts)
+        self._pair_counts = pair_counts
 
-    def training_rows(self, t: int) -> TrainingRows | None:
+    def table(self, t: int) -> FlatTable:
+        """The table whose vocabularies, scales and groups are those of a training that ends at `t` (ns)."""
+        return FlatTable(self._until(t), pair_counts=self._pair_counts)
+
+    def training_rows(self, t: int, table: FlatTable) -> TrainingRows | None:
         """The rows as of times before `t` (ns), of what was chosen before `t`; None if there is nothing to learn."""
-        past = replace(self.log, boundaries=replace(self.log.boundaries, t_val=t))  # training ends at t
         try:
-            windows = training_windows(past, self._index, snapshots=self._snapshots, reach=self._reach)
+            windows = training_windows(self._until(t), self._index, snapshots=self._snapshots, reach=self._reach)
         except UserError:
             logger.warning(
                 "model=%s has nothing to learn from before %s: all its scores are 0.", self.name, np.datetime64(t, "ns")
@@ -124,22 +127,23 @@ class LightGbmRanker(Peer):
             return None
         rng = np.random.default_rng(self._seed)
         chosen = self._chosen(windows, rng)
-        parts = [self._rows(window, of, rng) for window, of in zip(windows, chosen, strict=True) if len(of)]
+        parts = [self._rows(table, window, of, rng) for window, of in zip(windows, chosen, strict=True) if len(of)]
         return TrainingRows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def _fit(self, t: int) -> None:
         library = _library(self.name)
-        rows = self.training_rows(t)
+        table = self.table(t)
+        rows = self.training_rows(t, table)
         self._trees = None
         if rows is None:
             return
         data = library.Dataset(
-            rows.features, rows.label, group=rows.group, categorical_feature=list(self._table.categorical)
+            rows.features, rows.label, group=rows.group, categorical_feature=list(table.categorical)
         )
         fixed = {"objective": "lambdarank", "deterministic": True, "force_row_wise": True, "verbosity": -1}
         options = {**self._options, **fixed, "num_threads": torch.get_num_threads()}
         self._trees = library.train(options, data, num_boost_round=self._num_trees)
-        self._now = self._table.before(t)
+        self._now = table.before(t)
 
     def _scores(self, users: np.ndarray, contents: np.ndarray) -> Tensor:
         scores = np.zeros((len(users), len(contents)), dtype=np.float32)
@@ -148,6 +152,10 @@ class LightGbmRanker(Peer):
                 found = self._trees.predict(rows.reshape(-1, rows.shape[-1]), num_threads=torch.get_num_threads())
                 scores[part] = found.reshape(rows.shape[:2])
         return torch.from_numpy(scores)
+
+    def _until(self, t: int) -> EventLog:
+        """The log with a training that ends at `t` (ns)."""
+        return replace(self.log, boundaries=replace(self.log.boundaries, t_val=t))
 
     def _chosen(self, windows: Sequence[Window], rng: np.random.Generator) -> list[np.ndarray]:
         """Places of the seeds to train on, an ascending array a window: random ones of each user, then random users."""
@@ -168,7 +176,7 @@ class LightGbmRanker(Peer):
         of_window = np.split(fits, np.cumsum([len(count) for _, count in groups])[:-1])
         return [places[fit[group]] for places, fit, (group, _) in zip(sampled, of_window, groups, strict=True)]
 
-    def _rows(self, window: Window, chosen: np.ndarray, rng: np.random.Generator) -> TrainingRows:
+    def _rows(self, table: FlatTable, window: Window, chosen: np.ndarray, rng: np.random.Generator) -> TrainingRows:
         """Rows of the chosen seeds of one window, a group a user."""
         seed_user, positive = window.user[chosen], window.content[chosen]
 
@@ -184,7 +192,7 @@ class LightGbmRanker(Peer):
         label[:, 0] = 1.0
         user = np.repeat(seed_user[drawn.row], content.shape[1])
         _, group = np.unique(user, return_counts=True)
-        features = self._table.before(window.time).pairs(user, content.ravel())
+        features = table.before(window.time).pairs(user, content.ravel())
         return TrainingRows(features, label.ravel(), group)
 
 

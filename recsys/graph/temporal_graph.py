@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import EdgeStorage
+from torch_geometric.profile import get_data_size
 
 from recsys.data.event_log import NEVER, EventLog
 from recsys.data.features import FeatureEncoders
@@ -31,7 +32,8 @@ class TemporalGraph:
         log: the event log.
         encoders: encoders of the users' and contents' attributes, fitted before t_val.
         settings: what it consists of besides users, contents and events; the defaults if None.
-        cache_size: how many of the latest snapshots are kept in memory, since loaders ask for the same times again.
+        cache_bytes: how much memory the snapshots asked for last may take, as loaders ask for the same times again in
+            every epoch; at least one is kept.
 
     Attributes:
         settings: as given.
@@ -46,7 +48,7 @@ class TemporalGraph:
         encoders: FeatureEncoders,
         settings: GraphSettings | None = None,
         *,
-        cache_size: int = 16,
+        cache_bytes: int = 2**30,
     ) -> None:
         self.log = log
         self.settings = settings = settings or GraphSettings()
@@ -56,7 +58,7 @@ class TemporalGraph:
         wanted = {USER: settings.similarity.users, CONTENT: settings.similarity.contents}
         self._similar = tuple(node_type for node_type, linked in wanted.items() if linked)
         self._cache: OrderedDict[int, tuple[HeteroData, Scaling]] = OrderedDict()
-        self._cache_size = cache_size
+        self._cache_bytes, self._cached = cache_bytes, 0
         self.schema = self._make_schema()
         self.number_names = {node_type: self._features.number_names[node_type] for node_type in self.schema.numbers}
 
@@ -149,10 +151,14 @@ class TemporalGraph:
     @torch.inference_mode(False)  # what validation asks for first is kept, and may be trained on later
     def _existing(self, t: int) -> tuple[HeteroData, Scaling]:
         """The snapshot without newcomers and the scaling of its users, from the cache where possible."""
-        made = self._cache.pop(int(t), None) or self._make(int(t))
+        made = self._cache.pop(int(t), None)
+        if made is None:
+            made = self._make(int(t))
+            self._cached += get_data_size(made[0])
         self._cache[int(t)] = made
-        if len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
+        while self._cached > self._cache_bytes and len(self._cache) > 1:
+            _, (oldest, _) = self._cache.popitem(last=False)
+            self._cached -= get_data_size(oldest)
         return made
 
     def _make(self, t: int) -> tuple[HeteroData, Scaling]:

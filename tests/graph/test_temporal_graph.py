@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.profile import get_data_size
 
 from recsys.data.event_log import EventLog
 from recsys.data.features import fit_encoders
@@ -25,9 +26,9 @@ from tests.graph.logs import log_of, with_other_future
 SWITCHED_OFF = ({"creators": False}, {"tags": False}, {"time_features": False})
 
 
-def graph_of(log: EventLog, cache_size: int = 16, **settings_: Any) -> TemporalGraph:
+def graph_of(log: EventLog, cache_bytes: int = 2**30, **settings_: Any) -> TemporalGraph:
     return TemporalGraph(
-        log, fit_encoders(log), GraphSettings(windows=(0.1, 0.5, 1.0), **settings_), cache_size=cache_size
+        log, fit_encoders(log), GraphSettings(windows=(0.1, 0.5, 1.0), **settings_), cache_bytes=cache_bytes
     )
 
 
@@ -326,8 +327,10 @@ def test_without_time_features_nodes_are_similar_by_attributes_and_never_if_they
 
 def test_the_cache_keeps_the_latest_snapshots_and_changes_nothing() -> None:
     log = tiny_log(0)
-    cached, uncached = graph_of(log, cache_size=2), graph_of(log, cache_size=0)
     times = [int(log.time[i]) for i in (10, 20, 10, 30, 20, 10)]
+    uncached = graph_of(log, cache_bytes=0)  # no time comes twice in a row
+    room = sum(get_data_size(uncached.snapshot(t)) for t in (times[1], times[3]))
+    cached = graph_of(log, cache_bytes=room)
     made: list[int] = []
     build = cached._make
     cached._make = lambda t: (made.append(t), build(t))[1]  # type: ignore[method-assign]

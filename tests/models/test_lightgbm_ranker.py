@@ -56,8 +56,8 @@ def test_rows_are_as_of_windows_before_the_time(pair_counts: bool) -> None:
 
 def test_what_validation_brings_is_known_once_it_is_past() -> None:
     """Vocabularies and scales are those of all that comes before the time asked, as a refitted network's are."""
-    tables = tiny_tables(0, num_users=8, num_contents=40, num_events=60)
-    contents = tables.contents.assign(category=[f"kind {n // 4}" for n in range(len(tables.contents))])
+    tables = tiny_tables(0, num_users=8, num_contents=40, num_events=200)
+    contents = tables.contents.assign(category=[f"kind {n}" for n in range(len(tables.contents))])
     log = prepare(replace(tables, contents=contents), LogSettings()).log
     t, users = log.boundaries.t_test, np.arange(len(log.users))
     peer = LightGbmRanker(log, **FAST)

@@ -137,9 +137,7 @@ class LightGbmRanker(Peer):
         self._trees = None
         if rows is None:
             return
-        data = library.Dataset(
-            rows.features, rows.label, group=rows.group, categorical_feature=list(table.categorical)
-        )
+        data = library.Dataset(rows.features, rows.label, group=rows.group, categorical_feature=list(table.categorical))
         fixed = {"objective": "lambdarank", "deterministic": True, "force_row_wise": True, "verbosity": -1}
         options = {**self._options, **fixed, "num_threads": torch.get_num_threads()}
         self._trees = library.train(options, data, num_boost_round=self._num_trees)

@@ -51,6 +51,17 @@ def test_saved_answers_are_read(packed: bool, tmp_path: Path) -> None:
         assert set(frame["read_at"]) == {pd.Timestamp(max(latest, *others, posts)).value}
 
 
+def test_totals_are_not_dated_before_events_whose_times_are_written_otherwise(tmp_path: Path) -> None:
+    rows = generate()
+    moments = pd.date_range("2026-01-01", periods=len(rows["views"]), freq="h")
+    forms = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d %H:%M:%S+00:00")
+    for place, (row, moment) in enumerate(zip(rows["views"], moments, strict=True)):
+        row["viewed_at"] = moment.strftime(forms[place % 3])
+    save(tmp_path, rows, packed=False)
+    for frame in source(tmp_path / "none", raw=tmp_path).load().readings.values():
+        assert set(frame["read_at"]) == {moments[-1].value}
+
+
 def test_the_time_of_reading_can_be_given(tmp_path: Path) -> None:
     save(tmp_path, generate(), packed=True)
     tables = source(tmp_path, raw=tmp_path, read_at="2026-01-31T18:30:00").load()

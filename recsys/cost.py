@@ -31,10 +31,15 @@ class Clock:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
-    def lap(self, stage: str) -> None:
-        """End `stage`, or one more part of it, which began when the one before it ended."""
+    def lap(self, stage: str, in_all: float = 0.0) -> None:
+        """End `stage`, or one more part of it, which began when the one before it ended.
+
+        Args:
+            stage: its name.
+            in_all: seconds that it took in all, if it began in an earlier sitting of a resumed run.
+        """
         now = time.perf_counter()
-        taken = round(now - self._last, 3)
+        taken = round(max(now - self._last, in_all), 3)
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + taken, 3)
         self._last = now
         logger.info("%s took %.1f s", stage, taken)

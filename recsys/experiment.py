@@ -292,7 +292,7 @@ class Experiment:
             peer: Peer = self.model(log)
             peer.fit(log.boundaries.t_val)
             fitted = Fitted(scorer=peer, encoders=encoders, graph=graph)
-        clock.lap("training")
+        clock.lap("training", 0.0 if choice is None else choice.seconds)
         validation = evaluate(fitted.scorer, log, index, tasks["validation"], block=self.block)
         clock.lap("validation")
         if not self.test:
@@ -302,7 +302,10 @@ class Experiment:
             calibration = module.averaged.calibration.clone()
             del module, graph, encoders, fitted  # a second graph beside the first would double the peak of memory
             gc.collect()  # Lightning's trainer and module refer to each other
-            fitted = self._refit(log, choice, index, tasks, folder, calibration=calibration)
+            fitted, seconds = self._refit(log, choice, index, tasks, folder, calibration=calibration)
+            clock.lap("refit", seconds)
+        elif isinstance(fitted.scorer, Peer):  # a peer is always fitted to all that comes before the time asked
+            fitted.scorer.fit(log.boundaries.t_test)
             clock.lap("refit")
         test = evaluate(fitted.scorer, log, index, tasks["test"], threshold=validation.threshold, block=self.block)
         references = judge_references(log, index, tasks, seed=self.seed, block=self.block)
@@ -347,21 +350,23 @@ class Experiment:
         folder: Path,
         *,
         calibration: Tensor,
-    ) -> Fitted:
+    ) -> tuple[Fitted, float]:
         """A network trained from scratch on everything before test, for the epochs that validation has chosen.
 
-        It keeps the calibration that was fitted on validation, which it has trained on itself.
+        It keeps the calibration that was fitted on validation, which it has trained on itself. Beside it: the seconds
+        that this took, over all sittings.
         """
         log = log.with_validation_in_training()
         encoders = fit_encoders(log)
         graph = TemporalGraph(log, encoders, self.graph)
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         module, data = self._trainable(graph, index, tasks, scheduler=None)
-        checkpoint = refit(self.trainer, fresh(self.callbacks.values()), module, data, choice, folder=folder)
+        checkpoint, seconds = refit(self.trainer, fresh(self.callbacks.values()), module, data, choice, folder=folder)
         module.averaged.calibration.copy_(calibration)
-        return Fitted(
+        fitted = Fitted(
             scorer=module.scorer, encoders=encoders, graph=graph, checkpoint=checkpoint, refit_epochs=choice.epochs
         )
+        return fitted, seconds
 
     def _trainable(
         self,

@@ -5,9 +5,10 @@ Both may be killed at any time: `fit` and `refit` on the same folder then go on 
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,12 +39,14 @@ class Choice:
         epochs: trained until then, that epoch included.
         rates: learning rates of each of these epochs, one for each group of parameters.
         max_epochs: the most epochs that the training was allowed; one that is allowed more goes on.
+        seconds: that the training took, over all sittings.
     """
 
     checkpoint: str | None
     epochs: int
     rates: list[list[float]]
     max_epochs: int | None
+    seconds: float = field(compare=False)
 
     def write(self, folder: Path) -> None:
         """Write it into `folder`."""
@@ -78,6 +81,31 @@ class RecordedRates(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.rates = state_dict["rates"]
+
+
+class Stopwatch(Callback):
+    """Seconds of a training over all its sittings, up to the last checkpoint of each that was killed."""
+
+    def __init__(self) -> None:
+        self._earlier = 0.0
+        self._since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return self._earlier + (0.0 if self._since is None else time.perf_counter() - self._since)
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin a sitting."""
+        self._since = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds, for a checkpoint."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._earlier = state_dict["seconds"]
 
 
 class ReplayedRates(Callback):
@@ -124,14 +152,14 @@ def fit(
     Raises:
         UserError: if the training was interrupted.
     """
-    recorded, callbacks = RecordedRates(), list(callbacks)
-    trainer = make_trainer(callbacks=[*callbacks, recorded], **options)
+    recorded, watch, callbacks = RecordedRates(), Stopwatch(), list(callbacks)
+    trainer = make_trainer(callbacks=[*callbacks, recorded, watch], **options)
     choice = None if ckpt is None else Choice.read(folder)
     if choice is None or choice.max_epochs != trainer.max_epochs:
         for stale in (CHOICE, REFIT):
             (folder / stale).unlink(missing_ok=True)
         _train(trainer, module, data, None if ckpt is None else _point_to_resume_from(folder, Path(ckpt)))
-        choice = _choice(trainer, callbacks, recorded, folder)
+        choice = _choice(trainer, callbacks, recorded, watch, folder)
         if choice.checkpoint is not None and trainer.is_global_zero:  # two processes would rename one temporary file
             choice.write(folder)
     if choice.checkpoint is not None:
@@ -147,7 +175,7 @@ def refit(
     choice: Choice,
     *,
     folder: Path,
-) -> Path | None:
+) -> tuple[Path | None, float]:
     """Train for as many epochs as validation has chosen, without any validation.
 
     The recipe is fixed: every epoch has the learning rates that it had in the training that validation has watched, no
@@ -163,14 +191,16 @@ def refit(
         folder: where `refit.ckpt` is written after each epoch; one that is there is gone on from.
 
     Returns:
-        The checkpoint of the last epoch; None where the trainer keeps none.
+        The checkpoint of the last epoch, None where the trainer keeps none, and the seconds of all sittings.
 
     Raises:
         UserError: if the training was interrupted.
     """
     kept = ModelCheckpoint(dirpath=folder, filename=Path(REFIT).stem, enable_version_counter=False)
+    watch = Stopwatch()
+    taken = [one for one in callbacks if not isinstance(one, WATCHING)]
     trainer = make_trainer(
-        callbacks=[*(one for one in callbacks if not isinstance(one, WATCHING)), ReplayedRates(choice.rates), kept],
+        callbacks=[*taken, ReplayedRates(choice.rates), watch, kept],
         logger=False,
         max_epochs=choice.epochs,
         limit_val_batches=0,
@@ -178,11 +208,11 @@ def refit(
     checkpoint = folder / REFIT
     _train(trainer, module, data, checkpoint if checkpoint.is_file() else None)
     if not checkpoint.is_file():
-        return None
+        return None, watch.seconds
     _load_weights(
         module, checkpoint
     )  # where a callback averages weights, the checkpoint surely holds the averaged ones
-    return checkpoint
+    return checkpoint, watch.seconds
 
 
 def fresh(callbacks: Iterable[Callback], folder: Path | None = None) -> list[Callback]:
@@ -211,14 +241,22 @@ def best_checkpoint(callbacks: Iterable[Callback]) -> Path | None:
     return Path(kept[0].best_model_path) if kept and kept[0].best_model_path else None
 
 
-def _choice(trainer: lightning.Trainer, callbacks: Iterable[Callback], recorded: RecordedRates, folder: Path) -> Choice:
+def _choice(
+    trainer: lightning.Trainer, callbacks: Iterable[Callback], recorded: RecordedRates, watch: Stopwatch, folder: Path
+) -> Choice:
     best = best_checkpoint(callbacks)
     if best is None:
         epochs, name = trainer.current_epoch, None
     else:
         epochs = int(torch.load(best, map_location="cpu", weights_only=True)["epoch"]) + 1
         name = os.path.relpath(best, folder)
-    return Choice(checkpoint=name, epochs=epochs, rates=recorded.rates[:epochs], max_epochs=trainer.max_epochs)
+    return Choice(
+        checkpoint=name,
+        epochs=epochs,
+        rates=recorded.rates[:epochs],
+        max_epochs=trainer.max_epochs,
+        seconds=watch.seconds,
+    )
 
 
 def _point_to_resume_from(folder: Path, ckpt: Path) -> Path | None:

@@ -60,7 +60,9 @@ def test_other_models_run(train: Command, tmp_path: Path, model: str) -> None:
     options = [option for option in SMALL if model != "popularity" or not option.startswith("model.")]
     done = train(f"model={model}", *options, "trainer.max_epochs=1", f"run_dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
-    assert "ndcg@10" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["all"]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert "ndcg@10" in metrics["test"]["all"]
+    assert [*metrics["cost"]["seconds"]][:5] == ["preparation", "training", "validation", "refit", "test"]
 
 
 @pytest.mark.parametrize("model", PEERS)
@@ -109,7 +111,9 @@ def test_two_processes_train_one_run(train: Command, tmp_path: Path) -> None:
 def test_training_by_neighbour_sampling(train: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
     done = train(*NEIGHBOR, *options, "trainer.max_epochs=2", f"run_dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
-    assert "ndcg@10" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["all"]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert "ndcg@10" in metrics["test"]["all"]
+    assert [*metrics["cost"]["seconds"]][:5] == ["preparation", "training", "validation", "refit", "test"]
     assert (tmp_path / "run" / "bundle" / "manifest.json").is_file()
 
 
@@ -183,8 +187,10 @@ def test_killed_and_resumed_equals_uninterrupted(train: Command, tmp_path: Path,
     resumed = train(f"ckpt={first}/last.ckpt")
     assert resumed.returncode == 0, resumed.stderr
     before, after = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
-    assert before.pop("cost").keys() == after.pop("cost").keys()
+    cost, choice = after.pop("cost"), json.loads((checkpoints / "choice.json").read_text())
+    assert before.pop("cost").keys() == cost.keys()
     assert before == after
+    assert cost["seconds"]["training"] + 0.001 > choice["seconds"] > 0, "earlier sittings were not counted"
     assert before["refit"]["epochs"] >= 1
 
 

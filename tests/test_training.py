@@ -22,7 +22,7 @@ from recsys.loading.snapshot_loader import SnapshotLoader
 from recsys.models.graph_scorer import GraphScorer
 from recsys.models.lightning_module import LEVEL_WEIGHT, LinkPredictionModule
 from recsys.models.objectives import BCE
-from recsys.training import CHOICE, LAST, REFIT, Choice, fit, fresh, last_checkpoint, refit
+from recsys.training import CHOICE, LAST, REFIT, Choice, Stopwatch, fit, fresh, last_checkpoint, refit
 from tests.models.helpers import graph_of, make_network, same_bits, small_graph, small_log
 
 EPOCHS = 4
@@ -123,9 +123,25 @@ def test_a_first_training_goes_on_after_a_kill(
         fitted(tmp_path, watchers=[Kill(epoch)])
     except KilledError:
         assert last_checkpoint(tmp_path.parent) is None
+    earlier = torch.load(tmp_path / LAST, weights_only=True)["callbacks"]["Stopwatch"]["seconds"]
     weights, choice = fitted(tmp_path, ckpt=str(tmp_path / LAST))
     assert choice == whole[1]
     assert same_weights(weights, whole[0])
+    assert choice.seconds > earlier > 0
+
+
+def test_seconds_of_all_sittings_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 10.0
+    monkeypatch.setattr("recsys.training.time.perf_counter", lambda: now)
+    own, quiet = module(small_graph()), trainer()
+    first, second = Stopwatch(), Stopwatch()
+    first.on_fit_start(quiet, own)
+    now = 15.0
+    second.load_state_dict(first.state_dict())
+    now = 100.0  # nobody was training meanwhile
+    second.on_fit_start(quiet, own)
+    now = 107.0
+    assert second.seconds == 12.0
 
 
 def test_a_training_that_was_stopped_early_is_not_begun_again(tmp_path: Path) -> None:
@@ -157,7 +173,7 @@ def test_a_new_training_forgets_the_one_before(tmp_path: Path) -> None:
 
 
 def test_a_refit_goes_on_after_a_kill(whole: tuple[Weights, Choice, Weights], tmp_path: Path) -> None:
-    choice = Choice(checkpoint="best.ckpt", epochs=3, rates=[[0.05], [0.05], [0.025]], max_epochs=EPOCHS)
+    choice = Choice(checkpoint="best.ckpt", epochs=3, rates=[[0.05], [0.05], [0.025]], max_epochs=EPOCHS, seconds=1.0)
     straight = refitted(tmp_path / "straight", choice)
     assert not same_weights(straight, whole[0])
     for epoch in (1, 2):
@@ -172,7 +188,7 @@ def test_a_refit_goes_on_after_a_kill(whole: tuple[Weights, Choice, Weights], tm
 def test_a_refit_by_hand(tmp_path: Path, averaged: bool) -> None:
     """The same epochs on the log whose training part ends at T_test, with the rates as recorded: the same bits."""
     rates = [0.05, 0.02, 0.01]
-    choice = Choice(checkpoint="best.ckpt", epochs=3, rates=[[rate] for rate in rates], max_epochs=EPOCHS)
+    choice = Choice(checkpoint="best.ckpt", epochs=3, rates=[[rate] for rate in rates], max_epochs=EPOCHS, seconds=1.0)
     log = small_log()
     shifted = replace(log, boundaries=Boundaries(log.boundaries.t_test, log.boundaries.t_test, log.boundaries.end))
     graph = graph_of(shifted)

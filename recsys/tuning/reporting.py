@@ -34,7 +34,8 @@ class ReportEpochs(Callback):
     """
 
     def __init__(self, trial: optuna.Trial, objective: str | None, lease: Lease) -> None:
-        self.epochs = 0
+        known = trial.storage.get_trial(trial._trial_id).intermediate_values
+        self.epochs = 1 + max(known, default=-1)
         self._trial = trial
         self._objective = objective
         self._lease = lease

@@ -6,8 +6,7 @@ t, and the new pairs that come after it. Static training knows one window only, 
 """
 
 import logging
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +18,16 @@ from recsys.errors import UserError
 logger = logging.getLogger(__name__)
 
 FEWEST_WINDOWS, USUAL_WINDOWS, MOST_WINDOWS = 12, 24, 48
+# What becomes of a target event; of several windows that it lies in, the last counts unless it is a seed of one.
+_FATES = (
+    "before the first window",
+    "of contents newer than their window",
+    "of pairs met before their window",
+    "of users with no content left as a negative",
+    "that repeat a pair of their window",
+    "that are seeds",
+)
+_EARLY, _UNBORN, _MET, _UNABLE, _REPEATED, _SEED = range(len(_FATES))
 SMALL_LOG, LARGE_LOG = 20_000, 100_000  # events from which on there are fewer than most, and fewer than usual
 
 
@@ -74,8 +83,8 @@ def training_windows(
         index: its interaction index.
         snapshots: number of windows; those without a seed are left out. None goes by the log (see `num_windows`).
         start_share: share of the training events that only serve as history, in [0, 1).
-        reach: how many cuts on a window ends, at least 1. None for 1 with up to 12 windows, as they are long by
-            themselves, and 2 with more.
+        reach: how many cuts on a window ends, at least 1. None for 1 with up to 12 cuts, as windows are long then, and
+            2 with more; a log whose validation has joined training goes by the cuts that validation knew.
 
     Returns:
         The windows that have seeds, in time order.
@@ -87,16 +96,17 @@ def training_windows(
         raise UserError(f"loader.reach is {reach}: it must be 1 or more, or null to go by the number of windows.")
     snapshots = num_windows(log) if snapshots is None else snapshots
     cuts = cut_times(log, snapshots, start_share)
-    reach = reach or (1 if snapshots <= FEWEST_WINDOWS else 2)
+    if reach is None:
+        reach = 1 if len(cut_times(_as_chosen(log), snapshots, start_share)) <= FEWEST_WINDOWS else 2
     stops = np.append(cuts, np.full(reach, log.boundaries.t_val))[reach:]
-    early = int(np.count_nonzero(log.is_target[: log.count_before(int(cuts[0]))]))
-    dropped = Counter({"before the first window": early})
-    windows = [_window(log, index, int(t), int(stop), dropped) for t, stop in zip(cuts, stops, strict=True)]
+    fate = np.full(log.count_before(log.boundaries.t_val), _EARLY, dtype=np.int8)
+    windows = [_window(log, index, int(t), int(stop), fate) for t, stop in zip(cuts, stops, strict=True)]
+    number = np.bincount(fate[log.is_target[: len(fate)]], minlength=len(_FATES))
     logger.info(
         "%d training windows with %s seeds; target events before t_val that are no seed of a window: %s.",
         len(windows),
         ", ".join(str(len(window)) for window in windows),
-        "; ".join(f"{number} {reason}" for reason, number in dropped.items()),
+        "; ".join(f"{number[reason]} {_FATES[reason]}" for reason in range(_SEED)),
     )
     windows = [window for window in windows if len(window)]
     if not windows:
@@ -144,8 +154,8 @@ def num_windows(log: EventLog) -> int:
     one each takes long. A log whose validation has joined training keeps the number that validation knew, as it is
     trained for the epochs chosen there.
     """
-    boundaries = log.boundaries
-    num_events = max(log.count_before(boundaries.t_val if boundaries.chosen_at is None else boundaries.chosen_at), 1)
+    known = _as_chosen(log)
+    num_events = max(known.count_before(known.boundaries.t_val), 1)
     affordable = min(USUAL_WINDOWS * LARGE_LOG // num_events, USUAL_WINDOWS)
     suited = max(USUAL_WINDOWS * SMALL_LOG // num_events, affordable)
     return min(max(suited, FEWEST_WINDOWS), MOST_WINDOWS)
@@ -168,22 +178,33 @@ def cut_times(log: EventLog, snapshots: int, start_share: float) -> np.ndarray:
     return np.unique(log.time[start + (num_events - start) * np.arange(snapshots) // snapshots])
 
 
-def _window(log: EventLog, index: InteractionIndex, t: int, stop: int, dropped: Counter[str]) -> Window:
-    """The seeds of [t, stop); adds the target events that it drops to `dropped`."""
+def _as_chosen(log: EventLog) -> EventLog:
+    """The log with the training part that validation has chosen for."""
+    chosen_at = log.boundaries.chosen_at
+    return log if chosen_at is None else replace(log, boundaries=replace(log.boundaries, t_val=chosen_at))
+
+
+def _window(log: EventLog, index: InteractionIndex, t: int, stop: int, fate: np.ndarray) -> Window:
+    """The seeds of [t, stop); notes in `fate` what becomes of its target events, int8, [events before t_val]."""
     num_contents = log.contents.count_before(t)
     event = log.count_before(t) + np.flatnonzero(log.is_target[log.count_before(t) : log.count_before(stop)])
 
+    def becomes(reason: int, events: np.ndarray) -> None:
+        fate[events[fate[events] != _SEED]] = reason
+
     unborn = log.content[event] >= num_contents
-    dropped["of contents newer than their window"] += int(np.count_nonzero(unborn))
+    becomes(_UNBORN, event[unborn])
     event = event[~unborn]
     met = index.seen_before(log.user[event], log.content[event], t)
-    dropped["of pairs met before their window"] += int(np.count_nonzero(met))
+    becomes(_MET, event[met])
     event = event[~met]
 
     user, content, label, pair = _pairs(log, event)
     able = _num_negatives(index, user, num_contents, t) > 0
-    dropped["of users with no content left as a negative"] += int(np.count_nonzero(~able[pair]))
-    dropped["that repeat a pair of their window"] += int(np.count_nonzero(able[pair]) - np.count_nonzero(able))
+    becomes(_UNABLE, event[~able[pair]])
+    becomes(_REPEATED, event[able[pair]])
+    _, first = np.unique(pair, return_index=True)
+    fate[event[first[able]]] = _SEED
     return Window(
         time=t,
         num_contents=num_contents,

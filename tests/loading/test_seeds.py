@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.data.event_log import EventLog
+from recsys.data.event_log import Boundaries, EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
 from recsys.loading.seeds import (
+    FEWEST_WINDOWS,
     MOST_WINDOWS,
     ContentMoods,
     cut_times,
@@ -181,9 +182,9 @@ def test_windows_against_a_naive_loop(
     assert found == {t: [(*pair, label) for pair, label in sorted(labels.items())] for t, labels in expected.items()}
 
 
-@given(seed=st.integers(0, 12), snapshots=st.integers(1, 7))
+@given(seed=st.integers(0, 12), snapshots=st.integers(1, 7), reach=st.integers(1, 3))
 @settings(deadline=None, max_examples=10)
-def test_every_target_event_is_a_seed_or_counted(seed: int, snapshots: int) -> None:
+def test_every_target_event_is_a_seed_or_counted(seed: int, snapshots: int, reach: int) -> None:
     log = random_log(seed)
     messages: list[str] = []
     handler = logging.Handler()
@@ -192,14 +193,39 @@ def test_every_target_event_is_a_seed_or_counted(seed: int, snapshots: int) -> N
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        windows = windows_of(log, snapshots=snapshots, start_share=0.2)
+        windows = windows_of(log, snapshots=snapshots, start_share=0.2, reach=reach)
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
     reasons = messages[0].split("no seed of a window:")[1]
     dropped = sum(int(number) for number in re.findall(r"(\d+) (?:before|of|that) ", reasons))
     num_targets = log.is_target[: log.count_before(log.boundaries.t_val)].sum()
-    assert dropped + sum(len(window) for window in windows) == num_targets
+    cuts = [*cut_times(log, snapshots, 0.2).tolist(), *[log.boundaries.t_val] * reach]
+    seeds = set()
+    for window in windows:
+        stop = cuts[cuts.index(window.time) + reach]
+        pairs = set(zip(window.user.tolist(), window.content.tolist(), strict=True))
+        for event in np.flatnonzero(log.is_target & (log.time >= window.time) & (log.time < stop)):
+            pair = (int(log.user[event]), int(log.content[event]))
+            if pair in pairs:  # the first event of a pair in a window is its seed
+                pairs.remove(pair)
+                seeds.add(event)
+    assert dropped + len(seeds) == num_targets
+
+
+def test_the_reach_goes_by_the_cuts_that_there_are() -> None:
+    """Times of whole days: however many windows are asked for, a few long ones do not overlap, in a refit either."""
+    pairs = [(user, content) for user in range(12) for content in range(8)]
+    late = [0 if user in (content, content + 8) else (5 * user + 3 * content) % 24 for user, content in pairs]
+    events = [(user, content, 10 + 10 * days) for (user, content), days in zip(pairs, late, strict=True)]
+    log = hand_log(sorted(events, key=lambda event: event[2]), 145)
+    given = [(window.time, len(window)) for window in windows_of(log, snapshots=24, reach=1)]
+    assert 2 < len(cut_times(log, 24, 0.3)) <= FEWEST_WINDOWS
+    assert [(window.time, len(window)) for window in windows_of(log, snapshots=24)] == given
+    longer = replace(log, boundaries=Boundaries(245, 245, log.boundaries.end, chosen_at=145))
+    assert len(cut_times(longer, 24, 0.3)) > FEWEST_WINDOWS
+    expected = [(window.time, len(window)) for window in windows_of(longer, snapshots=24, reach=1)]
+    assert [(window.time, len(window)) for window in windows_of(longer, snapshots=24)] == expected
 
 
 def test_place_of_a_pair_among_the_seeds() -> None:

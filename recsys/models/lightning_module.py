@@ -62,8 +62,9 @@ class LinkPredictionModule(LightningModule):
         seed: seeds dropout.
         averaging: decay of the moving average of the weights, in [0, 1): the scorer's network gets the average after
             every step. None trains the scorer's network itself.
-        equal_users: whether all seeds of a user at one time count together as one, so that every user counts alike, as
-            in the metrics; else every seed does.
+        equal_users: whether all seeds of a user at one time count together as one, whatever their labels, so that
+            every user counts alike, as in the metrics; else every seed does. It goes by the seeds of one batch: where a
+            loader cuts a time's seeds into several, or gives each a time of its own, users with more seeds count more.
     """
 
     def __init__(
@@ -110,10 +111,11 @@ class LinkPredictionModule(LightningModule):
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1)[0]))
         vectors = self.network.encode(batch.graph)
         logits = self.network.link_logits(vectors, batch.user, batch.content, self._signals(batch))
-        weight = self._weight(batch)
+        one = torch.ones_like(batch.label)
+        weight = self._weight(batch, batch.label if self.objective.by_label else one)
         loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep), weight)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.user), sync_dist=True)
-        level_loss = _level_loss(self.network.user_levels(vectors, batch.user), logits, weight)
+        level_loss = _level_loss(self.network.user_levels(vectors, batch.user), logits, self._weight(batch, one))
         if len(batch.mood) and self.mood_weight:
             logits = self.network.mood_link_logits(vectors, batch.mood, batch.mood_content)
             kept = _kept(logits, batch.mood_label, batch.mood_log_q, batch.keep)
@@ -122,11 +124,12 @@ class LinkPredictionModule(LightningModule):
             self.log("train/mood_loss", mood_loss, on_step=False, on_epoch=True, batch_size=len(batch.mood))
             loss = loss + self.mood_weight * mood_loss
             level_loss = level_loss + _level_loss(self.network.level.mood(batch.mood)[:, 0], logits, weight)
+        loss = loss + LEVEL_WEIGHT * level_loss
         if not torch.isfinite(loss):
             raise UserError(
                 f"the loss became {loss.item()} in epoch {self.current_epoch}: a smaller optimizer.lr may help."
             )
-        return loss + LEVEL_WEIGHT * level_loss
+        return loss
 
     def on_train_batch_end(self, outputs: Any, batch: LinkBatch, batch_idx: int) -> None:
         """Move the average towards the weights of now; the first steps, which know little, are soon forgotten."""
@@ -205,14 +208,14 @@ class LinkPredictionModule(LightningModule):
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Does nothing at the time Lightning calls it; see `on_validation_epoch_end`."""
 
-    def _weight(self, batch: LinkBatch) -> Tensor:
-        """Weight of each seed, [B]: 1, or 1 / seeds of the same user at the same time."""
+    def _weight(self, batch: LinkBatch, counted: Tensor) -> Tensor:
+        """Weight of each seed, [B]: 1, or what makes those `counted` [B] of a user at one time come to 1."""
         if not self.equal_users:
-            return torch.ones_like(batch.label)
+            return torch.ones_like(counted)
         asked = torch.stack([batch.graph[USER].n_id[batch.user], batch.time])
-        _, group, count = torch.unique(asked, dim=1, return_inverse=True, return_counts=True)
-        weight: Tensor = 1 / count[group].to(batch.label.dtype)
-        return weight
+        users, group = torch.unique(asked, dim=1, return_inverse=True)
+        in_all = counted.new_zeros(users.shape[1]).index_add_(0, group, counted)
+        return 1 / in_all.clamp_min(torch.finfo(counted.dtype).eps)[group]
 
     def _signals(self, batch: LinkBatch) -> Tensor | None:
         """What the network wants to know of paths between the seeds' ends, as of each seed's own time."""
@@ -298,7 +301,7 @@ def _kept(logits: Tensor, label: Tensor, log_q: Tensor, keep: int) -> tuple[Tens
 def _level_loss(level: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
     """How far levels [B] are from the mean logits of the negatives, [B, 1 + N]; gradients only lead to the levels."""
     error = level - logits.detach()[:, 1:].mean(dim=1)
-    return (error.square() * weight).sum() / weight.sum()
+    return (error.square() * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 def _is_number(value: object) -> bool:

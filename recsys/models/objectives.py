@@ -10,7 +10,16 @@ from recsys.errors import UserError
 
 
 class Objective(Protocol):
-    """A loss over B positives with N negatives each."""
+    """A loss over B positives with N negatives each.
+
+    Attributes:
+        by_label: whether positives count in proportion to their label, beside their weight.
+    """
+
+    @property
+    def by_label(self) -> bool:
+        """See above."""
+        ...
 
     def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor, weight: Tensor) -> Tensor:
         """The loss, a scalar.
@@ -32,6 +41,8 @@ class BCE:
     make the ranking sharper (one alone does not rank) without drowning the positives.
     """
 
+    by_label = False  # which is what a logit is to come near
+
     def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor, weight: Tensor) -> Tensor:
         """See `Objective`."""
         positive = F.binary_cross_entropy_with_logits(logits[:, 0], label, reduction="none")
@@ -43,6 +54,8 @@ class BPR:
 
     Positives count in proportion to their label, so that a like matters more than a view.
     """
+
+    by_label = True
 
     def __call__(self, logits: Tensor, label: Tensor, log_q: Tensor, weight: Tensor) -> Tensor:
         """See `Objective`."""
@@ -60,6 +73,8 @@ class SampledSoftmax:
         temperature: divides the logits; smaller is sharper.
         log_q_correction: whether to subtract log q.
     """
+
+    by_label = True
 
     def __init__(self, temperature: float = 1.0, log_q_correction: bool = True) -> None:
         if not temperature > 0:

@@ -147,6 +147,34 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
     assert loss.item() == pytest.approx(of_pairs + LEVEL_WEIGHT * of_levels, abs=1e-5)
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: type(one).__name__)
+def test_every_user_counts_alike_whatever_was_done(objective: Objective) -> None:
+    """Somebody with one view counts as much as somebody with many likes."""
+    batch = first_batch()
+    counted = torch.zeros(len(batch.label))
+
+    class Watched:
+        by_label = objective.by_label
+
+        def __call__(
+            self, logits: torch.Tensor, label: torch.Tensor, log_q: torch.Tensor, weight: torch.Tensor
+        ) -> torch.Tensor:
+            # At equal logits the positive's gradient is what a seed counts, times the same for all.
+            alike = torch.zeros_like(logits).requires_grad_()
+            ones = label if objective.by_label else torch.ones_like(label)
+            objective(alike, ones, torch.zeros_like(log_q), weight).backward()
+            counted.copy_(-alike.grad[:, 0])
+            return objective(logits, label, log_q, weight)
+
+    module = make_module(objective=Watched(), mood_weight=0.0)
+    module.log = lambda *_, **__: None
+    module.training_step(batch, 0)
+    of_user = torch.zeros(int(batch.user.max()) + 1).index_add_(0, batch.user, counted)[batch.user.unique()]
+    torch.testing.assert_close(of_user, of_user[:1].expand_as(of_user))
+    assert len(of_user) > 2
+    assert batch.label.unique().numel() > 1
+
+
 @EVERY
 def test_levels_are_learned_by_themselves(name: str) -> None:
     """They come to be the mean logits of negatives, and no bit of another gradient depends on them."""
@@ -404,7 +432,9 @@ def test_every_user_counts_alike_at_each_time_of_a_batch_of_many_times() -> None
         users = batch.graph[USER].n_id[batch.user].tolist()
         asked = list(zip(users, batch.time.tolist(), strict=True))
         count = Counter(asked)
-        assert module._weight(batch).tolist() == pytest.approx([1 / count[pair] for pair in asked])
+        assert module._weight(batch, torch.ones(len(asked))).tolist() == pytest.approx(
+            [1 / count[pair] for pair in asked]
+        )
         shared += sum(number > 1 and users.count(user) > number for (user, _), number in count.items())
     assert shared, "some user with several seeds at one time and others at another"
 

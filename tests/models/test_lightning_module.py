@@ -148,6 +148,17 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: type(one).__name__)
+def test_a_batch_whose_seeds_have_no_negative_changes_nothing(objective: Objective) -> None:
+    batch = first_batch()
+    none = {name: getattr(batch, name)[:0] for name in ("user", "content", "label", "log_q", "time")}
+    none |= {f"mood{name}": getattr(batch, f"mood{name}")[:0] for name in ("", "_content", "_label", "_log_q")}
+    module = make_module(objective=objective)
+    module.log = lambda *_, **__: None
+    module.training_step(replace(batch, **none), 0).backward()
+    assert all(p.grad is None or not p.grad.any() for p in module.network.parameters())
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: type(one).__name__)
 def test_every_user_counts_alike_whatever_was_done(objective: Objective) -> None:
     """Somebody with one view counts as much as somebody with many likes."""
     batch = first_batch()

@@ -207,7 +207,8 @@ def test_comparisons_by_hand(tmp_path: Path) -> None:
     assert standing.best_peer == "good_on_validation", "the best peer was chosen by tests"
     assert standing.failed == {"failed": "<why> it failed"}
     assert standing.waiting == ("waiting",)
-    expected = compare_with_baseline(pd.DataFrame(values), "good_on_validation", test="bootstrap")
+    users = np.tile(np.arange(40), 2)  # each is one user at both origins
+    expected = compare_with_baseline(pd.DataFrame(values), "good_on_validation", test="bootstrap", user=users)
     assert standing.versus_best_peer.keys() == expected.keys()
     for name, found in standing.versus_best_peer.items():
         assert found.mean == pytest.approx((values[name] - values["good_on_validation"]).mean())
@@ -320,7 +321,8 @@ def test_a_leaderboard_from_the_command_line(tmp_path: Path) -> None:
             assert table.loc[(data, model), "ndcg@10"] == pytest.approx(frame.mean())
             assert f"{frame.mean():.4f}" in page
         frame = pd.DataFrame(users)
-        expected = compare_with_baseline(frame, "popularity", test="bootstrap")["sage"]
+        whose = frame.index.get_level_values("user_id").to_numpy()
+        expected = compare_with_baseline(frame, "popularity", test="bootstrap", user=whose)["sage"]
         found = content[data]["models"]["sage"]["versus_best_peer"]
         assert found["mean"] == pytest.approx((users["sage"] - users["popularity"]).mean())
         for key, value in {"low": expected.low, "high": expected.high, "p_holm": expected.p_holm}.items():

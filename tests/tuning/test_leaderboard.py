@@ -100,6 +100,16 @@ BAD = {
     "no seeds": ({**FILE, "seeds": 0}, "seeds is 0"),
     "no n_trials": ({key: value for key, value in FILE.items() if key != "n_trials"}, "n_trials"),
     "two controls": ({**FILE, "models": {n: {"overrides": [], "control": True} for n in "ab"}}, "only one"),
+    "a model in a word": ({**FILE, "models": {"p": "popularity"}}, "models.p must be a mapping"),
+    "a data set as a list": ({**FILE, "data": {"g": ["data=synthetic"]}}, "data.g must be a mapping"),
+    "a folder that is a number": ({**FILE, "data": {"g": {"folder": 5}}}, "data.g.folder is 5"),
+    "out that is a number": ({**FILE, "out": 5}, "has no out"),
+    "a name that is a number": ({**FILE, "data": {2024: {}}}, "data has the name 2024: .* in quotes"),
+    "a name that leaves the folder": ({**FILE, "models": {"../../x": {"overrides": []}}}, "name '../../x'"),
+    "control in words": ({**FILE, "models": {"a": {"overrides": [], "control": "yes please"}}}, "a.control is 'yes"),
+    "peer as a number": ({**FILE, "models": {"a": {"overrides": [], "peer": 1}}}, "a.peer is 1: .* true or false"),
+    "two searches": ({**FILE, "models": {"a": {"overrides": [], "sweep": ["tune"]}}}, "a.sweep is"),
+    "n_trials of nothing": ({**FILE, "n_trials": None, "models": {"a": {"overrides": []}}}, "incomplete: .*n_trials"),
     "no such variable": ({**FILE, "out": "${oc.env:RECSYS_NO_SUCH_VARIABLE}"}, "RECSYS_NO_SUCH_VARIABLE"),
 }
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
@@ -168,11 +170,8 @@ def read_plan(path: Path, sweeps: Path, data: Iterable[str] = (), models: Iterab
         raise UserError(f"{path} cannot be read as a leaderboard: {reason}.") from error
     _require(path, "", content, {"out", "n_trials", "seeds", "data", "models"})
     defaults = {key: content[key] for key in ("n_trials", "seeds") if key in content}
-    sets = [_made(DataSet, path, f"data.{name}", {"name": name, **(of or {})}) for name, of in content["data"].items()]
-    all_models = [
-        _made(Model, path, f"models.{name}", {"name": name, **defaults, **(of or {})})
-        for name, of in content["models"].items()
-    ]
+    sets = [_made(DataSet, path, "data", name, of) for name, of in content["data"].items()]
+    all_models = [_made(Model, path, "models", name, of, defaults=defaults) for name, of in content["models"].items()]
     chosen_sets = _chosen(path, "data", sets, data)
     chosen_models = _chosen(path, "models", all_models, models)
     if sum(model.control for model in chosen_models) > 1:
@@ -202,20 +201,62 @@ def _entry(data: DataSet, model: Model, out: Path, sweeps: Path) -> Entry:
     return Entry(data=data, model=model, folder=out / "entries" / data.name / model.name / digest)
 
 
-def _made(kind: type[T], path: Path, where: str, content: Mapping[str, Any]) -> T:
-    """A data set or a model of what the file says of it."""
-    _require(path, where, content, {field.name for field in fields(kind)})  # type: ignore[arg-type]
-    given = content.get("overrides", [])
-    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise UserError(f"{path}: {where}.overrides must be a list, such as [model=ease].")
-    for name, least in (("n_trials", 0), ("seeds", 1), ("origins", 1)):
-        value = content.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise UserError(f"{path}: {where}.{name} is {value!r}: it must be a whole number of at least {least}.")
+def _made(
+    kind: type[T],
+    path: Path,
+    group: str,
+    name: Any,
+    content: Any,
+    *,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> T:
+    """A data set or a model of what the file says of it; null is as good as nothing."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UserError(
+            f"{path}: {group} has the name {name!r}: name it in letters, digits, - and _, in quotes if it looks like "
+            "anything but a word."
+        )
+    where = f"{group}.{name}"
+    content = {} if content is None else content
+    _require(path, where, content, {field.name for field in fields(kind)} - {"name"})  # type: ignore[arg-type]
+    given = {key: value for of in (defaults, content) for key, value in of.items() if value is not None}
+    for key, value in given.items():
+        is_meant, what = _MEANT[key]
+        if not is_meant(value):
+            raise UserError(f"{path}: {where}.{key} is {value!r}: it must be {what}.")
+    if "overrides" in given:
+        given["overrides"] = tuple(given["overrides"])
     try:
-        return kind(**{**content, "overrides": tuple(content.get("overrides", ()))})
+        return kind(**{"name": name, **given})
     except TypeError as error:
         raise UserError(f"{path}: {where} is incomplete: {error}.") from error
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _whole(least: int) -> tuple[Callable[[Any], bool], str]:
+    return (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
+        f"a whole number of at least {least}",
+    )
+
+
+_TRUTH = (lambda value: isinstance(value, bool), "true or false")
+_MEANT: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "overrides": (
+        lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+        "a list of texts, such as [model=ease]",
+    ),
+    "folder": (_is_text, "the path of a folder"),
+    "sweep": (_is_text, "the name of a search in sweeps/"),
+    "n_trials": _whole(0),
+    "seeds": _whole(1),
+    "origins": _whole(1),
+    "peer": _TRUTH,
+    "control": _TRUTH,
+}
 
 
 def _require(path: Path, where: str, content: Any, known: set[str]) -> None:
@@ -226,10 +267,13 @@ def _require(path: Path, where: str, content: Any, known: set[str]) -> None:
         raise UserError(
             f"{path}: {where or 'the file'} has {unknown[0]!r}, which is none of {', '.join(sorted(known))}."
         )
-    if not where:
-        for key in ("out", "data", "models"):
-            if not content.get(key) or (key != "out" and not isinstance(content[key], Mapping)):
-                raise UserError(f"{path} has no {key}.")
+    if where:
+        return
+    if not _is_text(content.get("out")):
+        raise UserError(f"{path} has no out: name the folder for what is written, such as out: runs/leaderboard.")
+    for key in ("data", "models"):
+        if not content.get(key) or not isinstance(content[key], Mapping):
+            raise UserError(f"{path} has no {key}: list them by name, as benchmarks/leaderboard.yaml does.")
 
 
 def _chosen(path: Path, what: str, named: list[T], names: Iterable[str]) -> list[T]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -54,7 +55,7 @@ def written(folder: Path, content: Any) -> Path:
 
 
 def plan_of(folder: Path, content: Any = None, **chosen: list[str]) -> Plan:
-    return read_plan(written(folder, content or FILE), ROOT / "sweeps", **chosen)
+    return read_plan(written(folder, content or FILE), ROOT / "conf", **chosen)
 
 
 def test_the_entries_are_every_model_on_every_data_set_that_is_there(tmp_path: Path) -> None:
@@ -88,6 +89,57 @@ def test_an_entry_is_run_again_only_if_its_settings_change(
     place[where[-1]] = value
     before, after = (plan_of(tmp_path, of, data=["one"], models=["sage"]).entries[0] for of in (FILE, changed))
     assert (before.folder == after.folder) == same
+
+
+COMPOSED: dict[str, Any] = {
+    **FILE,
+    "data": {"one": {"overrides": TINY}},
+    "models": {
+        "ease": {"overrides": ["model=ease"], "sweep": "ease"},
+        "tower": {"overrides": ["model=two_tower"], "sweep": "two_tower"},  # its search chooses between objectives
+        "bce": {"overrides": ["model=two_tower", "objective=bce"], "sweep": "two_tower"},
+        "gat": {"overrides": ["model=gat_sage"], "sweep": "tune"},
+        "as_it_is": {"overrides": ["model=gat_sage"], "sweep": "tune", "n_trials": 0},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "changed"),
+    [
+        ("sweeps/base.yaml", "${monitor}", "val/auroc", {"ease", "tower", "bce", "gat"}),
+        ("sweeps/pruner/hyperband.yaml", "min_resource: 5", "min_resource: 6", {"tower", "bce", "gat"}),
+        ("sweeps/ease.yaml", "interval(5, 5000)", "interval(5, 500)", {"ease"}),
+        ("sweeps/ease.yaml", "# nothing", "# really nothing", set()),
+        ("model/ease.yaml", "cold_window: ", "cold_window: 1", {"ease"}),
+        ("model/gat_sage.yaml", "heads: 2", "heads: 4", {"gat", "as_it_is"}),
+        ("objective/bpr.yaml", "_target_: ", "more: 1\n_target_: ", {"tower"}),
+        ("objective/bce.yaml", "_target_: ", "more: 1\n_target_: ", {"bce"}),
+        ("train.yaml", "smoothing: 5", "smoothing: 4", {*COMPOSED["models"]}),
+        ("data/tables.yaml", "defaults:", "more: 1\ndefaults:", set()),
+        ("hydra/default.yaml", "%H:%M:%S", "%H:%M", set()),
+    ],
+)
+def test_an_entry_is_run_again_if_what_it_is_composed_of_changes(
+    tmp_path: Path, file: str, before: str, after: str, changed: set[str]
+) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    shutil.copytree(ROOT / "sweeps", conf / "sweeps")  # found before the project's own
+    path = written(tmp_path, COMPOSED)
+    folders = {entry.model.name: entry.folder for entry in read_plan(path, conf).entries}
+    text = (conf / file).read_text()
+    assert before in text
+    (conf / file).write_text(text.replace(before, after))
+    now = {entry.model.name: entry.folder for entry in read_plan(path, conf).entries}
+    assert {name for name, folder in folders.items() if now[name] != folder} == changed
+
+
+def test_a_model_that_cannot_be_composed_leaves_the_others_theirs(tmp_path: Path) -> None:
+    spoilt = {**FILE, "models": {**FILE["models"], "none": {"overrides": ["model=none_such"]}}}
+    folders = {entry.name: entry.folder for entry in plan_of(tmp_path, spoilt).entries}
+    assert folders.items() >= {entry.name: entry.folder for entry in plan_of(tmp_path).entries}.items()
+    assert {"one/none", "two/none"} < folders.keys()
 
 
 BAD = {
@@ -125,10 +177,10 @@ def test_unknown_names_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="models has no 'ease'"):
         plan_of(tmp_path, models=["ease"])
     with pytest.raises(UserError, match=r"none\.yaml"):
-        read_plan(tmp_path / "none.yaml", ROOT / "sweeps")
+        read_plan(tmp_path / "none.yaml", ROOT / "conf")
 
 
-SHIPPED = read_plan(ROOT / "benchmarks" / "leaderboard.yaml", ROOT / "sweeps", data=["generated"]).models
+SHIPPED = read_plan(ROOT / "benchmarks" / "leaderboard.yaml", ROOT / "conf", data=["generated"]).models
 
 
 @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)

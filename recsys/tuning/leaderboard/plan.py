@@ -10,10 +10,14 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys.errors import UserError
+from recsys.tuning.leaderboard.files import ConfigFiles
 
 METRIC = "ndcg@10"  # what models are tuned, ranked and compared by
 FINAL, ERROR = "final.json", "error.txt"
@@ -77,7 +81,7 @@ class Entry:
 
     Attributes:
         data, model: as above.
-        folder: of the sweep; its name says what was asked, so that another question begins another sweep.
+        folder: of the sweep; its name is a digest of all settings, so that others begin another sweep.
     """
 
     data: DataSet
@@ -91,7 +95,7 @@ class Entry:
 
     @property
     def n_trials(self) -> int:
-        """Trials of the search."""
+        """Trials of the search; 0 if the model is tested as it is."""
         asked = 0 if self.model.sweep is None else self.model.n_trials
         return asked if self.data.n_trials is None else min(asked, self.data.n_trials)
 
@@ -117,11 +121,16 @@ class Entry:
         own = [f"name={self.data.name}_{self.model.name}", f"evaluation.origins={self.data.origins}"]
         return [*self.data.overrides, *self.model.overrides, *own]
 
+    @property
+    def sweep(self) -> str:
+        """The file in `sweeps/`; where nothing is searched, the one that asks for nothing."""
+        return self.model.sweep if self.model.sweep is not None and self.n_trials else "grid"
+
     def arguments(self, threads: int) -> list[str]:
         """Arguments of `train.py` that run the entry, or go on with it."""
         return [
             "-m",
-            f"sweeps={self.model.sweep or 'grid'}",
+            f"sweeps={self.sweep}",
             *self.overrides,
             f"sweeps.name={self.data.name}-{self.model.name}",
             f'sweeps.folder="{self.folder}"',
@@ -151,12 +160,12 @@ class Plan:
     entries: tuple[Entry, ...]
 
 
-def read_plan(path: Path, sweeps: Path, data: Iterable[str] = (), models: Iterable[str] = ()) -> Plan:
+def read_plan(path: Path, conf: Path, data: Iterable[str] = (), models: Iterable[str] = ()) -> Plan:
     """Read a leaderboard's file.
 
     Args:
         path: of the YAML file; `benchmarks/leaderboard.yaml` documents it.
-        sweeps: the folder with the searches.
+        conf: the folder that `train.py` composes its configuration from.
         data: names of the data sets to take; none for all.
         models: likewise.
 
@@ -178,25 +187,31 @@ def read_plan(path: Path, sweeps: Path, data: Iterable[str] = (), models: Iterab
         raise UserError(f"{path}: only one of models can be the control.")
     there = tuple(one for one in chosen_sets if one.missing is None)
     out = Path(content["out"])
+    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+        files = ConfigFiles(GlobalHydra.instance().config_loader())
+        entries = tuple(_entry(one, model, out, files) for one in there for model in chosen_models)
     return Plan(
         out=out,
         data=there,
         left_out=tuple(one.missing for one in chosen_sets if one.missing is not None),
         models=tuple(chosen_models),
-        entries=tuple(_entry(one, model, out, sweeps) for one in there for model in chosen_models),
+        entries=entries,
     )
 
 
-def _entry(data: DataSet, model: Model, out: Path, sweeps: Path) -> Entry:
-    """The entry of a model on a data set, in the folder that its settings and its search name."""
+def _entry(data: DataSet, model: Model, out: Path, files: ConfigFiles) -> Entry:
+    """The entry of a model on a data set, in the folder that its settings name.
+
+    The settings are the overrides with the files that these and the search are composed of: a changed default or search
+    is another question, a comment or a file of some other model is not.
+    """
     plain = Entry(data=data, model=model, folder=out)
-    search = sweeps / f"{model.sweep}.yaml"
-    asked = {
-        "overrides": plain.overrides,
-        "search": search.read_text(encoding="utf-8") if plain.n_trials and search.is_file() else None,
-        "n_trials": plain.n_trials,
-        "seeds": plain.seeds,
-    }
+    search = [f"sweeps={plain.sweep}"] if plain.n_trials else []  # without trials nothing of it counts
+    try:
+        behind: Any = files.behind([*search, *plain.overrides])
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
+        behind = str(error)  # the entry's own run says the same, so that the others go on
+    asked = {"overrides": plain.overrides, "files": behind, "n_trials": plain.n_trials, "seeds": plain.seeds}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]
     return Entry(data=data, model=model, folder=out / "entries" / data.name / model.name / digest)
 

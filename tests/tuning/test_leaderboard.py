@@ -224,7 +224,8 @@ def finish(entry_folder: Path, of_seeds: list[dict[str, Any]], origins: int = 1)
         ]
         pd.DataFrame(table).to_parquet(run / "per_user.parquet")
     runs = [f"final/0/{seed}" for seed in range(len(of_seeds))]
-    (entry_folder / FINAL).write_text(json.dumps({"overrides": ["a=1"], "seeds": [0, 1][: len(runs)], "runs": runs}))
+    final = {"overrides": ["a=1"], "asked": len(runs), "seeds": list(range(len(runs))), "runs": runs}
+    (entry_folder / FINAL).write_text(json.dumps(final))
 
 
 def board_by_hand(folder: Path) -> tuple[Plan, Board, dict[str, np.ndarray]]:
@@ -319,6 +320,19 @@ def test_what_a_finished_entry_has_lost_is_said(tmp_path: Path) -> None:
     (folder / "final" / "0" / "1" / "per_user.parquet").unlink()
     (standing,) = read_board(plan).standings
     assert "delete it to run set/model again" in standing.failed["model"]
+
+
+@pytest.mark.parametrize("changed", [{"seeds": [1], "runs": ["final/0/1"]}, {"asked": None}, "not json"])
+def test_an_entry_of_which_a_seed_has_failed_is_not_finished(tmp_path: Path, changed: Any) -> None:
+    plan, _, _ = board_by_hand(tmp_path)
+    entry = next(entry for entry in plan.entries if entry.model.name == "model")
+    assert entry.is_finished
+    path = entry.folder / FINAL
+    path.write_text(changed if isinstance(changed, str) else json.dumps({**json.loads(path.read_text()), **changed}))
+    (entry.folder / "error.txt").write_text("failed with 1 of 2 seeds\n")
+    assert not entry.is_finished
+    (standing,) = read_board(plan).standings
+    assert standing.failed["model"] == "failed with 1 of 2 seeds"
 
 
 def start(path: Path, log: Path) -> "subprocess.Popen[bytes]":

@@ -106,8 +106,12 @@ class Entry:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the model has been tuned and tested."""
-        return (self.folder / FINAL).is_file()
+        """Whether the model has been tuned, and tested with as many seeds as were asked for."""
+        try:
+            final = json.loads((self.folder / FINAL).read_text(encoding="utf-8"))
+            return bool(len(final["seeds"]) == final["asked"])
+        except (OSError, ValueError, KeyError):
+            return False  # its sweep writes the file, anew if it cannot be read
 
     @property
     def error(self) -> str | None:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from recsys.errors import UserError
 from recsys.evaluation.significance import compare_with_baseline
@@ -23,6 +24,7 @@ from recsys.tuning.leaderboard.page import write_html
 from recsys.tuning.leaderboard.plan import FINAL, Model, Plan, read_plan
 from recsys.tuning.leaderboard.results import Board, read_board
 from recsys.tuning.leaderboard.tables import write_csv, write_json
+from recsys.tuning.space import parse_space
 from tests.conftest import ROOT
 
 TINY = ["data=synthetic", "data.num_users=100", "data.num_contents=120", "data.num_events=2500"]
@@ -194,6 +196,30 @@ def test_the_models_of_the_shipped_file_compose(model: Model) -> None:
         compose("train", ["name=x", *model.overrides])
 
 
+@pytest.mark.parametrize("model", [model for model in SHIPPED if model.sweep], ids=lambda model: model.name)
+def test_a_search_varies_what_its_model_has_and_nothing_that_is_fixed(model: Model) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", ["name=x", f"sweeps={model.sweep}", *model.overrides], return_hydra_config=True)
+        keys = parse_space(config.sweeps.space, config.sweeps.when, config.sweeps.variants, model.overrides).texts()
+    assert not keys.keys() & {override.partition("=")[0] for override in model.overrides}
+    assert {key for key in keys if OmegaConf.select(config, key, default="absent") == "absent"} == set()
+
+
+def test_networks_and_their_controls_are_tuned_alike() -> None:
+    searched = {model.name: model for model in SHIPPED}
+    keys = {}
+    for name in ("gat_sage", "gat_sage_n", "gat_sage_propagate", "hetero_sage"):
+        file = ROOT / "sweeps" / f"{searched[name].sweep}.yaml"
+        space = yaml.safe_load(file.read_text())["space"]
+        keys[name] = parse_space(space, {}, {}, searched[name].overrides).texts()
+    whole = keys["gat_sage"]
+    assert keys["hetero_sage"] == {key: text for key, text in whole.items() if key != "model.heads"}
+    without = {key: text for key, text in whole.items() if key not in ("model.layers", "model.heads")}
+    assert keys["gat_sage_n"] == keys["gat_sage_propagate"] == without
+    assert len({searched[name].n_trials for name in keys}) == 1
+    assert {model.name for model in SHIPPED if not model.n_trials} == {"random", "report"}
+
+
 def test_the_shipped_file_has_rivals_peers_and_a_control() -> None:
     assert {model.name for model in SHIPPED if model.control} == {"gat_sage_n"}
     assert sum(model.peer for model in SHIPPED) >= 10
@@ -235,6 +261,7 @@ def board_by_hand(folder: Path) -> tuple[Plan, Board, dict[str, np.ndarray]]:
     for name in names[:2]:
         models[name] |= {"peer": True, "seeds": 1}
     models["control"]["control"] = True
+    models["weak"] |= {"sweep": "grid", "n_trials": 4}
     content = {**FILE, "out": str(folder / "out"), "data": {"set": {"origins": 2}}, "models": models}
     plan = plan_of(folder, content)
     rng = np.random.default_rng(0)
@@ -308,6 +335,10 @@ def test_the_tables_and_the_page_say_the_same(tmp_path: Path) -> None:
         values["model"].mean() / values["good_on_validation"].mean()
     )
     assert "versus_control" not in content["models"]["good_on_test"]
+    assert (table.loc["weak", "trials"], content["models"]["weak"]["trials"]) == (4, 4)
+    assert (table.loc["model", "trials"], content["models"]["model"]["trials"]) == (0, 0)
+    num_tables = 4  # in which the name of a model stands
+    assert page.count('<span class="tag">as it is</span>') == num_tables * len({*values} - {"weak"})
     assert "&lt;why&gt; it failed" in page
     assert "Not run yet: waiting" in page
     assert "http" not in page.replace("http://www.w3.org", ""), "the page asks for something from elsewhere"

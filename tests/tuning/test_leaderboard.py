@@ -341,6 +341,7 @@ def test_the_tables_and_the_page_say_the_same(tmp_path: Path) -> None:
     assert page.count('<span class="tag">as it is</span>') == num_tables * len({*values} - {"weak"})
     assert "&lt;why&gt; it failed" in page
     assert "Not run yet: waiting" in page
+    assert page.count("bootstrap over users, each drawn with all its origins") == 2  # of the intervals and of p
     assert "http" not in page.replace("http://www.w3.org", ""), "the page asks for something from elsewhere"
     assert "mathdefault" not in page
 

@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from recsys.errors import UserError
 from recsys.memory import keep_freed_memory
@@ -143,6 +144,8 @@ def wandb_id(ckpt: str | None, run_dir: str) -> str | None:
 
 def one_sentence(error: BaseException) -> str:
     """The message of a configuration error without Hydra's advice lines."""
+    if not str(error) and error.__cause__ is not None:  # Hydra has only put the error in another
+        return one_sentence(error.__cause__)
     if isinstance(error, MissingMandatoryValue):
         return f"the option {error.full_key} is missing: give {error.full_key}=VALUE."
     unknown = re.search(r"Could not override '([^']+)'", str(error))
@@ -175,7 +178,7 @@ def run() -> None:
     try:
         sys.argv = [sys.argv[0], *resumed(sys.argv[1:])]
         main()
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+    except (UserError, HydraException, OmegaConfBaseException, YAMLError) as error:
         fail(str(user_error(error) or one_sentence(error)))
 
 

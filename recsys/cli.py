@@ -224,7 +224,7 @@ def leaderboard(
     from recsys.tuning.leaderboard.run import run_entries  # noqa: PLC0415
     from recsys.tuning.leaderboard.tables import write_csv, write_json  # noqa: PLC0415
 
-    plan = read_plan(config, project / "sweeps", data or (), model or ())
+    plan = read_plan(config, project / "conf", data or (), model or ())
     writers = {"leaderboard.csv": write_csv, "leaderboard.json": write_json, "leaderboard.html": write_html}
 
     def write() -> None:

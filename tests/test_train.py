@@ -269,6 +269,17 @@ def test_bad_options_end_with_one_sentence(train: Command, tmp_path: Path, case:
     assert_one_sentence(done, said)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("hidden: [1, 2\nlayers: 3\n", 'own.yaml", line 1'), ("hidden: ${seed\n", "'${seed'")],
+    ids=["yaml", "interpolation"],
+)
+def test_a_broken_file_of_a_group_ends_with_one_sentence(train: Command, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "own.yaml").write_text(text)
+    assert_one_sentence(train("model=own", f"hydra.searchpath=[file://{tmp_path}]", f"run_dir={tmp_path}/run"), said)
+
+
 def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str) -> None:
     assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -14,7 +14,7 @@ from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
 from recsys.models.ranking import top_k
 from recsys.models.scorer import MoodScorer
-from recsys.serving.bundle import Bundle
+from recsys.serving.bundle import NETWORK, Bundle
 from recsys.serving.recommendations import Recommendation, Recommendations
 from recsys.sources.base import TITLE
 
@@ -127,7 +127,7 @@ class Recommender:
         candidates = num_contents - len(seen)
         items = self._items(scores, seen, first=min((page - 1) * k, candidates), last=min(page * k, candidates))
         notes = [] if items else [_why_empty(candidates, k)]
-        if t < log.boundaries.t_val:
+        if t < log.boundaries.t_val and self.bundle.manifest.kind == NETWORK:  # a peer is fitted as of the time asked
             notes.append("The model was trained on events after this time, so this is no forecast.")
         return Recommendations(
             user_id=None,

@@ -39,10 +39,13 @@ def dashboard(
         raise UserError("the W&B dashboard needs a package: pip install 'recsys[dashboard]'.") from None
     need_key("the W&B dashboard")
     _, _, search = searched([f"sweeps={sweep}"])
-    workspace(entity, project, search.space, search.objectives[0]).save()  # prints the address
+    made = workspace(entity, project, search.space, search.objectives[0], search.directions[0])
+    made.save()  # prints the address
 
 
-def workspace(entity: str, project: str, space: Space, objective: str = "val/ndcg@10") -> "Workspace":
+def workspace(
+    entity: str, project: str, space: Space, objective: str = "val/ndcg@10", direction: str = "maximize"
+) -> "Workspace":
     """The dashboard, not saved yet.
 
     Args:
@@ -50,6 +53,7 @@ def workspace(entity: str, project: str, space: Space, objective: str = "val/ndc
         project: whose runs it shows.
         space: whose parameters are shown.
         objective: `val/METRIC` that runs are ranked by.
+        direction: "maximize" or "minimize".
     """
     import wandb_workspaces.workspaces as ws  # noqa: PLC0415
     from wandb_workspaces import expr  # noqa: PLC0415
@@ -63,7 +67,7 @@ def workspace(entity: str, project: str, space: Space, objective: str = "val/ndc
         sections=[leaderboard(metric), curves(), parameters(space, ranked), costs(ranked), media()],
         settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=RUNS),
         runset_settings=ws.RunsetSettings(
-            order=[expr.Ordering(expr.Summary(ranked), ascending=False)],
+            order=[expr.Ordering(expr.Summary(ranked), ascending=direction == "minimize")],
             pinned_columns=[f"summary:{name}" for name in (ranked, "validation/all/recall@20", COSTS[0])],
         ),
     )

@@ -25,25 +25,31 @@ def write_final(settings: SweepSettings, phase: Phase, shared: SharedStudy, conf
     """Write `final.json` into the sweep's folder and `best_<name>.yaml` beside the other experiments; gives the latter.
 
     Raises:
-        UserError: if no seed of the best configuration was completed.
+        UserError: if the best configuration failed with a seed; what is written is then of the others, if any.
     """
-    done = shared.trials(TrialState.COMPLETE)
-    if not done:
-        last = shared.trials(TrialState.FAIL)[-1]
-        raise UserError(f"the configuration failed with every seed: {last.user_attrs.get(ERROR)} ({phase.folder})")
-    content: dict[str, Any] = {
-        "overrides": phase.plan["overrides"],
-        "seeds": [trial.params["seed"] for trial in done],
-        "runs": [(phase.folder / str(trial.number)).relative_to(settings.path).as_posix() for trial in done],
-        "validation": spread([trial.user_attrs["metrics"] for trial in done]),
-        "test": spread([trial.user_attrs["test"] for trial in done]),
-    }
-    with replacing(settings.path / "final.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    done, failed = shared.trials(TrialState.COMPLETE), shared.trials(TrialState.FAIL)
     best_dir = Path(settings.best_dir) if settings.best_dir else own_experiments(config_loader)
     path = best_dir / f"best_{settings.name}.yaml"
-    with replacing(path) as temporary:
-        temporary.write_text(experiment_file(settings, content, config_loader), encoding="utf-8")
+    if done:
+        content: dict[str, Any] = {
+            "overrides": phase.plan["overrides"],
+            "asked": settings.final_seeds,
+            "seeds": [trial.params["seed"] for trial in done],
+            "runs": [(phase.folder / str(trial.number)).relative_to(settings.path).as_posix() for trial in done],
+            "validation": spread([trial.user_attrs["metrics"] for trial in done]),
+            "test": spread([trial.user_attrs["test"] for trial in done]),
+        }
+        with replacing(settings.path / "final.json") as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with replacing(path) as temporary:
+            temporary.write_text(experiment_file(settings, content, config_loader), encoding="utf-8")
+    if failed:
+        last = failed[-1]
+        raise UserError(
+            f"the best configuration failed with {len(failed)} of {settings.final_seeds} seeds: "
+            f"{last.user_attrs.get(ERROR)} ({phase.folder / str(last.number)}); mend that and delete {settings.path} "
+            "to search and test anew."
+        )
     return path
 
 

@@ -15,6 +15,8 @@ PhaseName = Literal["trials", "final"]
 
 # What a trial can be judged by: validation, or what it costs. There is no way to the test set.
 COSTS = ("cost/training_seconds", "cost/inference_seconds", "cost/parameters")
+LESS_IS_BETTER = (*COSTS, "val/loss", "val/mae", "val/rmse", "val/gini")
+DIRECTIONS = {"max": "maximize", "min": "minimize"}  # of `monitor_mode`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,9 @@ class SweepSettings:
         folder: where trials, the study's journal and its report go.
         storage: URL of a database that several machines share; None for a journal file in `folder`.
         objective: one or several of `val/METRIC` and COSTS.
-        direction: "maximize" or "minimize", one for each objective.
+        direction: "maximize" or "minimize", one for each objective; None: the monitor by its mode, LESS_IS_BETTER
+            minimized, all others maximized.
+        monitor, monitor_mode: what the trials' own trainings go by, and whether it is to be large ("max") or small.
         space, when, variants: what varies, see `space.parse_space`.
         overrides: of every trial, before those of the command line.
         baseline: the params that the others are compared with; none where there is nothing to compare.
@@ -52,7 +56,9 @@ class SweepSettings:
     folder: str
     storage: str | None
     objective: str | Sequence[str]
-    direction: str | Sequence[str]
+    direction: str | Sequence[str] | None
+    monitor: str
+    monitor_mode: str
     space: Mapping[str, object]
     when: Mapping[str, Mapping[str, object]]
     variants: Mapping[str, Sequence[str]]
@@ -80,11 +86,7 @@ class SweepSettings:
                 )
             if not objective.startswith("val/") and objective not in COSTS:
                 raise UserError(f"sweeps.objective is {objective}: choose val/METRIC or one of {', '.join(COSTS)}.")
-        if len(self.directions) != len(self.objectives) or set(self.directions) - {"maximize", "minimize"}:
-            raise UserError(
-                f"sweeps.direction is {self.direction}: give maximize or minimize for each of {len(self.objectives)} "
-                "objectives."
-            )
+        self._check_directions()
         if len(self.objectives) > 1 and self.pruner is not None:
             raise UserError(
                 "a sweep with several objectives cannot prune, as a trial that is behind in one may lead in another: "
@@ -105,6 +107,29 @@ class SweepSettings:
         if self.n_trials == 0 and self.final_seeds == 0:
             raise UserError("sweeps.n_trials=0 searches nothing and sweeps.final_seeds=0 tests nothing: raise either.")
 
+    def _check_directions(self) -> None:
+        """Refuse to search for the worst."""
+        if self.monitor_mode not in DIRECTIONS:
+            raise UserError(f"monitor_mode is {self.monitor_mode}: it must be max or min.")
+        if len(self.directions) != len(self.objectives) or set(self.directions) - {*DIRECTIONS.values()}:
+            raise UserError(
+                f"sweeps.direction is {self.direction}: give maximize or minimize for each of {len(self.objectives)} "
+                "objectives."
+            )
+        for objective, direction in zip(self.objectives, self.directions, strict=True):
+            is_monitor = objective == self.monitor
+            if is_monitor and self.monitor_mode == "max" and less_is_better(objective):
+                raise UserError(f"monitor is {objective}, of which less is better: add monitor_mode=min.")
+            if direction == "maximize" and less_is_better(objective):
+                raise UserError(
+                    f"sweeps.direction is maximize for {objective}, of which less is better: take minimize."
+                )
+            if is_monitor and direction != DIRECTIONS[self.monitor_mode]:
+                raise UserError(
+                    f"sweeps.direction is {direction} for {objective}, but monitor_mode is {self.monitor_mode}: set "
+                    "either so that both say the same."
+                )
+
     @property
     def objectives(self) -> list[str]:
         """The objectives as a list."""
@@ -113,9 +138,21 @@ class SweepSettings:
     @property
     def directions(self) -> list[str]:
         """Their directions as a list."""
+        if self.direction is None:
+            return [self._usual_direction(objective) for objective in self.objectives]
         return [self.direction] if isinstance(self.direction, str) else list(self.direction)
+
+    def _usual_direction(self, objective: str) -> str:
+        if less_is_better(objective):
+            return "minimize"
+        return DIRECTIONS[self.monitor_mode] if objective == self.monitor else "maximize"
 
     @property
     def path(self) -> Path:
         """The sweep's folder."""
         return Path(self.folder)
+
+
+def less_is_better(objective: str) -> bool:
+    """Whether an objective, whatever its `@k`, is one of LESS_IS_BETTER."""
+    return objective.partition("@")[0] in LESS_IS_BETTER

@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import json
 import logging
+import math
 import os
 import traceback
 from collections.abc import Callable
@@ -110,9 +111,9 @@ class TrialRunner:
             error: str | None = None
             try:
                 outcome = self._outcome(params, folder, report, str(trial.number))
-                values = [measured(outcome, objective) for objective in self._phase.objectives]
+                found = [measured(outcome, objective) for objective in self._phase.objectives]
                 self._keep(trial, outcome)
-                state = TrialState.COMPLETE
+                values, state = found, TrialState.COMPLETE  # a study takes no values of a trial that fails
             except optuna.TrialPruned:
                 state = TrialState.PRUNED
             except LeaseLostError as lost:
@@ -202,6 +203,10 @@ def measured(outcome: Outcome, objective: str) -> float:
     if objective not in values:
         raise UserError(
             f"sweeps.objective is {objective}, which this run does not have: choose among {', '.join(values)}."
+        )
+    if not math.isfinite(values[objective]):
+        raise UserError(
+            f"{objective} is {values[objective]}, by which no trial can be judged: choose another objective."
         )
     return values[objective]
 

@@ -156,7 +156,8 @@ def test_before_anything_exists_the_page_is_empty_and_says_so(made: Made) -> Non
     assert found.items == ()
     assert found.excluded == {ALREADY_SEEN: 0, NOT_YET_PUBLISHED: len(made.log.contents)}
     assert any("No content is left" in note for note in found.notes)
-    assert any("trained on events after this time" in note for note in found.notes)
+    knows_the_future = any("trained on events after this time" in note for note in found.notes)
+    assert knows_the_future == isinstance(made.scorer, GraphScorer), "a peer is fitted as of the time asked"
 
 
 @pytest.mark.parametrize("id_", [7, "7", " 7 ", np.int64(7), "-3", -3])

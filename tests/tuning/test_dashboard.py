@@ -50,6 +50,14 @@ def logged(runs: dict[str, OfflineRun]) -> tuple[set[str], set[str]]:
     return names, {name for run in runs.values() for name in flat(run.config)}
 
 
+@pytest.mark.parametrize(("direction", "ascending"), [("maximize", False), ("minimize", True)])
+def test_the_best_runs_come_first(direction: str, ascending: bool) -> None:
+    made = workspace("someone", "recsys", parse_space(SPACE, {}, {}), "val/loss", direction)
+    assert [(order.item.name, order.ascending) for order in made.runset_settings.order] == [
+        ("validation/all/loss", ascending)
+    ]
+
+
 def test_sections(spec: dict[str, Any]) -> None:
     kinds = {name: {panel["viewType"] for panel in panels} for name, panels in sections(spec).items()}
     assert kinds == {

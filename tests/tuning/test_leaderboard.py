@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from recsys.errors import UserError
 from recsys.evaluation.significance import compare_with_baseline
@@ -22,6 +24,7 @@ from recsys.tuning.leaderboard.page import write_html
 from recsys.tuning.leaderboard.plan import FINAL, Model, Plan, read_plan
 from recsys.tuning.leaderboard.results import Board, read_board
 from recsys.tuning.leaderboard.tables import write_csv, write_json
+from recsys.tuning.space import parse_space
 from tests.conftest import ROOT
 
 TINY = ["data=synthetic", "data.num_users=100", "data.num_contents=120", "data.num_events=2500"]
@@ -54,7 +57,7 @@ def written(folder: Path, content: Any) -> Path:
 
 
 def plan_of(folder: Path, content: Any = None, **chosen: list[str]) -> Plan:
-    return read_plan(written(folder, content or FILE), ROOT / "sweeps", **chosen)
+    return read_plan(written(folder, content or FILE), ROOT / "conf", **chosen)
 
 
 def test_the_entries_are_every_model_on_every_data_set_that_is_there(tmp_path: Path) -> None:
@@ -90,6 +93,57 @@ def test_an_entry_is_run_again_only_if_its_settings_change(
     assert (before.folder == after.folder) == same
 
 
+COMPOSED: dict[str, Any] = {
+    **FILE,
+    "data": {"one": {"overrides": TINY}},
+    "models": {
+        "ease": {"overrides": ["model=ease"], "sweep": "ease"},
+        "tower": {"overrides": ["model=two_tower"], "sweep": "two_tower"},  # its search chooses between objectives
+        "bce": {"overrides": ["model=two_tower", "objective=bce"], "sweep": "two_tower"},
+        "gat": {"overrides": ["model=gat_sage"], "sweep": "tune"},
+        "as_it_is": {"overrides": ["model=gat_sage"], "sweep": "tune", "n_trials": 0},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "changed"),
+    [
+        ("sweeps/base.yaml", "${monitor}", "val/auroc", {"ease", "tower", "bce", "gat"}),
+        ("sweeps/pruner/hyperband.yaml", "min_resource: 5", "min_resource: 6", {"tower", "bce", "gat"}),
+        ("sweeps/ease.yaml", "interval(5, 5000)", "interval(5, 500)", {"ease"}),
+        ("sweeps/ease.yaml", "# nothing", "# really nothing", set()),
+        ("model/ease.yaml", "cold_window: ", "cold_window: 1", {"ease"}),
+        ("model/gat_sage.yaml", "heads: 2", "heads: 4", {"gat", "as_it_is"}),
+        ("objective/bpr.yaml", "_target_: ", "more: 1\n_target_: ", {"tower"}),
+        ("objective/bce.yaml", "_target_: ", "more: 1\n_target_: ", {"bce"}),
+        ("train.yaml", "smoothing: 5", "smoothing: 4", {*COMPOSED["models"]}),
+        ("data/tables.yaml", "defaults:", "more: 1\ndefaults:", set()),
+        ("hydra/default.yaml", "%H:%M:%S", "%H:%M", set()),
+    ],
+)
+def test_an_entry_is_run_again_if_what_it_is_composed_of_changes(
+    tmp_path: Path, file: str, before: str, after: str, changed: set[str]
+) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    shutil.copytree(ROOT / "sweeps", conf / "sweeps")  # found before the project's own
+    path = written(tmp_path, COMPOSED)
+    folders = {entry.model.name: entry.folder for entry in read_plan(path, conf).entries}
+    text = (conf / file).read_text()
+    assert before in text
+    (conf / file).write_text(text.replace(before, after))
+    now = {entry.model.name: entry.folder for entry in read_plan(path, conf).entries}
+    assert {name for name, folder in folders.items() if now[name] != folder} == changed
+
+
+def test_a_model_that_cannot_be_composed_leaves_the_others_theirs(tmp_path: Path) -> None:
+    spoilt = {**FILE, "models": {**FILE["models"], "none": {"overrides": ["model=none_such"]}}}
+    folders = {entry.name: entry.folder for entry in plan_of(tmp_path, spoilt).entries}
+    assert folders.items() >= {entry.name: entry.folder for entry in plan_of(tmp_path).entries}.items()
+    assert {"one/none", "two/none"} < folders.keys()
+
+
 BAD = {
     "no yaml": ("{", "cannot be read"),
     "a list": ("[1, 2]", "must be a mapping"),
@@ -100,6 +154,16 @@ BAD = {
     "no seeds": ({**FILE, "seeds": 0}, "seeds is 0"),
     "no n_trials": ({key: value for key, value in FILE.items() if key != "n_trials"}, "n_trials"),
     "two controls": ({**FILE, "models": {n: {"overrides": [], "control": True} for n in "ab"}}, "only one"),
+    "a model in a word": ({**FILE, "models": {"p": "popularity"}}, "models.p must be a mapping"),
+    "a data set as a list": ({**FILE, "data": {"g": ["data=synthetic"]}}, "data.g must be a mapping"),
+    "a folder that is a number": ({**FILE, "data": {"g": {"folder": 5}}}, "data.g.folder is 5"),
+    "out that is a number": ({**FILE, "out": 5}, "has no out"),
+    "a name that is a number": ({**FILE, "data": {2024: {}}}, "data has the name 2024: .* in quotes"),
+    "a name that leaves the folder": ({**FILE, "models": {"../../x": {"overrides": []}}}, "name '../../x'"),
+    "control in words": ({**FILE, "models": {"a": {"overrides": [], "control": "yes please"}}}, "a.control is 'yes"),
+    "peer as a number": ({**FILE, "models": {"a": {"overrides": [], "peer": 1}}}, "a.peer is 1: .* true or false"),
+    "two searches": ({**FILE, "models": {"a": {"overrides": [], "sweep": ["tune"]}}}, "a.sweep is"),
+    "n_trials of nothing": ({**FILE, "n_trials": None, "models": {"a": {"overrides": []}}}, "incomplete: .*n_trials"),
     "no such variable": ({**FILE, "out": "${oc.env:RECSYS_NO_SUCH_VARIABLE}"}, "RECSYS_NO_SUCH_VARIABLE"),
 }
 
@@ -115,10 +179,10 @@ def test_unknown_names_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="models has no 'ease'"):
         plan_of(tmp_path, models=["ease"])
     with pytest.raises(UserError, match=r"none\.yaml"):
-        read_plan(tmp_path / "none.yaml", ROOT / "sweeps")
+        read_plan(tmp_path / "none.yaml", ROOT / "conf")
 
 
-SHIPPED = read_plan(ROOT / "benchmarks" / "leaderboard.yaml", ROOT / "sweeps", data=["generated"]).models
+SHIPPED = read_plan(ROOT / "benchmarks" / "leaderboard.yaml", ROOT / "conf", data=["generated"]).models
 
 
 @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)
@@ -130,6 +194,30 @@ def test_the_models_of_the_shipped_file_compose(model: Model) -> None:
         pytest.skip(f"there is no {missing[0].relative_to(ROOT)}")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         compose("train", ["name=x", *model.overrides])
+
+
+@pytest.mark.parametrize("model", [model for model in SHIPPED if model.sweep], ids=lambda model: model.name)
+def test_a_search_varies_what_its_model_has_and_nothing_that_is_fixed(model: Model) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", ["name=x", f"sweeps={model.sweep}", *model.overrides], return_hydra_config=True)
+        keys = parse_space(config.sweeps.space, config.sweeps.when, config.sweeps.variants, model.overrides).texts()
+    assert not keys.keys() & {override.partition("=")[0] for override in model.overrides}
+    assert {key for key in keys if OmegaConf.select(config, key, default="absent") == "absent"} == set()
+
+
+def test_networks_and_their_controls_are_tuned_alike() -> None:
+    searched = {model.name: model for model in SHIPPED}
+    keys = {}
+    for name in ("gat_sage", "gat_sage_n", "gat_sage_propagate", "hetero_sage"):
+        file = ROOT / "sweeps" / f"{searched[name].sweep}.yaml"
+        space = yaml.safe_load(file.read_text())["space"]
+        keys[name] = parse_space(space, {}, {}, searched[name].overrides).texts()
+    whole = keys["gat_sage"]
+    assert keys["hetero_sage"] == {key: text for key, text in whole.items() if key != "model.heads"}
+    without = {key: text for key, text in whole.items() if key not in ("model.layers", "model.heads")}
+    assert keys["gat_sage_n"] == keys["gat_sage_propagate"] == without
+    assert len({searched[name].n_trials for name in keys}) == 1
+    assert {model.name for model in SHIPPED if not model.n_trials} == {"random", "report"}
 
 
 def test_the_shipped_file_has_rivals_peers_and_a_control() -> None:
@@ -162,7 +250,8 @@ def finish(entry_folder: Path, of_seeds: list[dict[str, Any]], origins: int = 1)
         ]
         pd.DataFrame(table).to_parquet(run / "per_user.parquet")
     runs = [f"final/0/{seed}" for seed in range(len(of_seeds))]
-    (entry_folder / FINAL).write_text(json.dumps({"overrides": ["a=1"], "seeds": [0, 1][: len(runs)], "runs": runs}))
+    final = {"overrides": ["a=1"], "asked": len(runs), "seeds": list(range(len(runs))), "runs": runs}
+    (entry_folder / FINAL).write_text(json.dumps(final))
 
 
 def board_by_hand(folder: Path) -> tuple[Plan, Board, dict[str, np.ndarray]]:
@@ -172,6 +261,7 @@ def board_by_hand(folder: Path) -> tuple[Plan, Board, dict[str, np.ndarray]]:
     for name in names[:2]:
         models[name] |= {"peer": True, "seeds": 1}
     models["control"]["control"] = True
+    models["weak"] |= {"sweep": "grid", "n_trials": 4}
     content = {**FILE, "out": str(folder / "out"), "data": {"set": {"origins": 2}}, "models": models}
     plan = plan_of(folder, content)
     rng = np.random.default_rng(0)
@@ -207,7 +297,8 @@ def test_comparisons_by_hand(tmp_path: Path) -> None:
     assert standing.best_peer == "good_on_validation", "the best peer was chosen by tests"
     assert standing.failed == {"failed": "<why> it failed"}
     assert standing.waiting == ("waiting",)
-    expected = compare_with_baseline(pd.DataFrame(values), "good_on_validation", test="bootstrap")
+    users = np.tile(np.arange(40), 2)  # each is one user at both origins
+    expected = compare_with_baseline(pd.DataFrame(values), "good_on_validation", test="bootstrap", user=users)
     assert standing.versus_best_peer.keys() == expected.keys()
     for name, found in standing.versus_best_peer.items():
         assert found.mean == pytest.approx((values[name] - values["good_on_validation"]).mean())
@@ -244,8 +335,13 @@ def test_the_tables_and_the_page_say_the_same(tmp_path: Path) -> None:
         values["model"].mean() / values["good_on_validation"].mean()
     )
     assert "versus_control" not in content["models"]["good_on_test"]
+    assert (table.loc["weak", "trials"], content["models"]["weak"]["trials"]) == (4, 4)
+    assert (table.loc["model", "trials"], content["models"]["model"]["trials"]) == (0, 0)
+    num_tables = 4  # in which the name of a model stands
+    assert page.count('<span class="tag">as it is</span>') == num_tables * len({*values} - {"weak"})
     assert "&lt;why&gt; it failed" in page
     assert "Not run yet: waiting" in page
+    assert page.count("bootstrap over users, each drawn with all its origins") == 2  # of the intervals and of p
     assert "http" not in page.replace("http://www.w3.org", ""), "the page asks for something from elsewhere"
     assert "mathdefault" not in page
 
@@ -256,6 +352,19 @@ def test_what_a_finished_entry_has_lost_is_said(tmp_path: Path) -> None:
     (folder / "final" / "0" / "1" / "per_user.parquet").unlink()
     (standing,) = read_board(plan).standings
     assert "delete it to run set/model again" in standing.failed["model"]
+
+
+@pytest.mark.parametrize("changed", [{"seeds": [1], "runs": ["final/0/1"]}, {"asked": None}, "not json"])
+def test_an_entry_of_which_a_seed_has_failed_is_not_finished(tmp_path: Path, changed: Any) -> None:
+    plan, _, _ = board_by_hand(tmp_path)
+    entry = next(entry for entry in plan.entries if entry.model.name == "model")
+    assert entry.is_finished
+    path = entry.folder / FINAL
+    path.write_text(changed if isinstance(changed, str) else json.dumps({**json.loads(path.read_text()), **changed}))
+    (entry.folder / "error.txt").write_text("failed with 1 of 2 seeds\n")
+    assert not entry.is_finished
+    (standing,) = read_board(plan).standings
+    assert standing.failed["model"] == "failed with 1 of 2 seeds"
 
 
 def start(path: Path, log: Path) -> "subprocess.Popen[bytes]":
@@ -320,7 +429,8 @@ def test_a_leaderboard_from_the_command_line(tmp_path: Path) -> None:
             assert table.loc[(data, model), "ndcg@10"] == pytest.approx(frame.mean())
             assert f"{frame.mean():.4f}" in page
         frame = pd.DataFrame(users)
-        expected = compare_with_baseline(frame, "popularity", test="bootstrap")["sage"]
+        whose = frame.index.get_level_values("user_id").to_numpy()
+        expected = compare_with_baseline(frame, "popularity", test="bootstrap", user=whose)["sage"]
         found = content[data]["models"]["sage"]["versus_best_peer"]
         assert found["mean"] == pytest.approx((users["sage"] - users["popularity"]).mean())
         for key, value in {"low": expected.low, "high": expected.high, "p_holm": expected.p_holm}.items():

@@ -17,7 +17,9 @@ def settings(**changed: Any) -> SweepSettings:
         "folder": "runs/sweeps/s",
         "storage": None,
         "objective": "val/ndcg@10",
-        "direction": "maximize",
+        "direction": None,
+        "monitor": "val/ndcg@10",
+        "monitor_mode": "max",
         "space": {"seed": "0,1"},
         "when": {},
         "variants": {},
@@ -49,7 +51,14 @@ def settings(**changed: Any) -> SweepSettings:
         ),
         ({"objective": "ndcg@10"}, "choose val/METRIC or one of cost/training_seconds"),
         ({"direction": "up"}, "give maximize or minimize"),
-        ({"objective": ["val/a", "val/b"]}, "for each of 2 objectives"),
+        ({"objective": ["val/a", "val/b"], "direction": "maximize"}, "for each of 2 objectives"),
+        ({"monitor_mode": "up"}, "monitor_mode is up: it must be max or min"),
+        ({"direction": "minimize"}, "minimize for val/ndcg@10, but monitor_mode is max"),
+        ({"monitor_mode": "min", "direction": "maximize"}, "maximize for val/ndcg@10, but monitor_mode is min"),
+        ({"objective": "val/loss", "monitor": "val/loss"}, "less is better: add monitor_mode=min"),
+        ({"objective": "val/loss", "direction": "maximize"}, "maximize for val/loss, of which less is better"),
+        ({"objective": "cost/parameters", "direction": "maximize"}, "maximize for cost/parameters"),
+        ({"objective": ["val/auroc", "val/gini@10"], "direction": ["maximize"] * 2}, "maximize for val/gini@10"),
         (
             {
                 "objective": ["val/a", "cost/inference_seconds"],
@@ -69,6 +78,28 @@ def settings(**changed: Any) -> SweepSettings:
 def test_refused(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         settings(**changed)
+
+
+@pytest.mark.parametrize(
+    ("objective", "monitor", "mode", "expected"),
+    [
+        ("val/ndcg@10", "val/ndcg@10", "max", ["maximize"]),
+        ("val/loss", "val/loss", "min", ["minimize"]),
+        ("val/score_std", "val/score_std", "min", ["minimize"]),  # whatever the monitor's mode says
+        ("val/ndcg@10", "val/loss", "min", ["maximize"]),
+        ("val/loss", "val/ndcg@10", "max", ["minimize"]),
+        (
+            ["val/ndcg@10", "cost/inference_seconds", "val/rmse"],
+            "val/loss",
+            "min",
+            ["maximize", "minimize", "minimize"],
+        ),
+    ],
+)
+def test_the_direction_follows_the_objective(
+    objective: str | list[str], monitor: str, mode: str, expected: list[str]
+) -> None:
+    assert settings(objective=objective, monitor=monitor, monitor_mode=mode).directions == expected
 
 
 def test_a_grid_knows_its_own_end() -> None:

@@ -111,8 +111,14 @@ def test_how_values_are_chosen_and_trials_end(options: tuple[str, ...], method: 
 
 def test_a_metric_that_epochs_do_not_have_is_the_final_one() -> None:
     assert sweep_of("sweeps=heads", "sweeps.objective=val/map@10")["metric"]["name"] == "validation/all/map@10"
-    costs = sweep_of("sweeps=heads", "sweeps.objective=cost/parameters", "sweeps.direction=minimize")
+    costs = sweep_of("sweeps=heads", "sweeps.objective=cost/parameters")
     assert costs["metric"] == {"name": "cost/parameters", "goal": "minimize"}
+
+
+def test_the_goal_follows_the_monitor() -> None:
+    sweep = sweep_of("sweeps=tune", "monitor=val/loss", "monitor_mode=min")
+    assert sweep["metric"] == {"name": "val/loss", "goal": "minimize"}
+    assert {"monitor=val/loss", "monitor_mode=min"} <= set(sweep["command"])
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys.errors import UserError
+from recsys.tuning.leaderboard.files import ConfigFiles
 
 METRIC = "ndcg@10"  # what models are tuned, ranked and compared by
 FINAL, ERROR = "final.json", "error.txt"
@@ -75,7 +81,7 @@ class Entry:
 
     Attributes:
         data, model: as above.
-        folder: of the sweep; its name says what was asked, so that another question begins another sweep.
+        folder: of the sweep; its name is a digest of all settings, so that others begin another sweep.
     """
 
     data: DataSet
@@ -89,7 +95,7 @@ class Entry:
 
     @property
     def n_trials(self) -> int:
-        """Trials of the search."""
+        """Trials of the search; 0 if the model is tested as it is."""
         asked = 0 if self.model.sweep is None else self.model.n_trials
         return asked if self.data.n_trials is None else min(asked, self.data.n_trials)
 
@@ -100,8 +106,12 @@ class Entry:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the model has been tuned and tested."""
-        return (self.folder / FINAL).is_file()
+        """Whether the model has been tuned, and tested with as many seeds as were asked for."""
+        try:
+            final = json.loads((self.folder / FINAL).read_text(encoding="utf-8"))
+            return bool(len(final["seeds"]) == final["asked"])
+        except (OSError, ValueError, KeyError):
+            return False  # its sweep writes the file, anew if it cannot be read
 
     @property
     def error(self) -> str | None:
@@ -115,11 +125,16 @@ class Entry:
         own = [f"name={self.data.name}_{self.model.name}", f"evaluation.origins={self.data.origins}"]
         return [*self.data.overrides, *self.model.overrides, *own]
 
+    @property
+    def sweep(self) -> str:
+        """The file in `sweeps/`; where nothing is searched, the one that asks for nothing."""
+        return self.model.sweep if self.model.sweep is not None and self.n_trials else "grid"
+
     def arguments(self, threads: int) -> list[str]:
         """Arguments of `train.py` that run the entry, or go on with it."""
         return [
             "-m",
-            f"sweeps={self.model.sweep or 'grid'}",
+            f"sweeps={self.sweep}",
             *self.overrides,
             f"sweeps.name={self.data.name}-{self.model.name}",
             f'sweeps.folder="{self.folder}"',
@@ -149,12 +164,12 @@ class Plan:
     entries: tuple[Entry, ...]
 
 
-def read_plan(path: Path, sweeps: Path, data: Iterable[str] = (), models: Iterable[str] = ()) -> Plan:
+def read_plan(path: Path, conf: Path, data: Iterable[str] = (), models: Iterable[str] = ()) -> Plan:
     """Read a leaderboard's file.
 
     Args:
         path: of the YAML file; `benchmarks/leaderboard.yaml` documents it.
-        sweeps: the folder with the searches.
+        conf: the folder that `train.py` composes its configuration from.
         data: names of the data sets to take; none for all.
         models: likewise.
 
@@ -168,54 +183,99 @@ def read_plan(path: Path, sweeps: Path, data: Iterable[str] = (), models: Iterab
         raise UserError(f"{path} cannot be read as a leaderboard: {reason}.") from error
     _require(path, "", content, {"out", "n_trials", "seeds", "data", "models"})
     defaults = {key: content[key] for key in ("n_trials", "seeds") if key in content}
-    sets = [_made(DataSet, path, f"data.{name}", {"name": name, **(of or {})}) for name, of in content["data"].items()]
-    all_models = [
-        _made(Model, path, f"models.{name}", {"name": name, **defaults, **(of or {})})
-        for name, of in content["models"].items()
-    ]
+    sets = [_made(DataSet, path, "data", name, of) for name, of in content["data"].items()]
+    all_models = [_made(Model, path, "models", name, of, defaults=defaults) for name, of in content["models"].items()]
     chosen_sets = _chosen(path, "data", sets, data)
     chosen_models = _chosen(path, "models", all_models, models)
     if sum(model.control for model in chosen_models) > 1:
         raise UserError(f"{path}: only one of models can be the control.")
     there = tuple(one for one in chosen_sets if one.missing is None)
     out = Path(content["out"])
+    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+        files = ConfigFiles(GlobalHydra.instance().config_loader())
+        entries = tuple(_entry(one, model, out, files) for one in there for model in chosen_models)
     return Plan(
         out=out,
         data=there,
         left_out=tuple(one.missing for one in chosen_sets if one.missing is not None),
         models=tuple(chosen_models),
-        entries=tuple(_entry(one, model, out, sweeps) for one in there for model in chosen_models),
+        entries=entries,
     )
 
 
-def _entry(data: DataSet, model: Model, out: Path, sweeps: Path) -> Entry:
-    """The entry of a model on a data set, in the folder that its settings and its search name."""
+def _entry(data: DataSet, model: Model, out: Path, files: ConfigFiles) -> Entry:
+    """The entry of a model on a data set, in the folder that its settings name.
+
+    The settings are the overrides with the files that these and the search are composed of: a changed default or search
+    is another question, a comment or a file of some other model is not.
+    """
     plain = Entry(data=data, model=model, folder=out)
-    search = sweeps / f"{model.sweep}.yaml"
-    asked = {
-        "overrides": plain.overrides,
-        "search": search.read_text(encoding="utf-8") if plain.n_trials and search.is_file() else None,
-        "n_trials": plain.n_trials,
-        "seeds": plain.seeds,
-    }
+    search = [f"sweeps={plain.sweep}"] if plain.n_trials else []  # without trials nothing of it counts
+    try:
+        behind: Any = files.behind([*search, *plain.overrides])
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
+        behind = str(error)  # the entry's own run says the same, so that the others go on
+    asked = {"overrides": plain.overrides, "files": behind, "n_trials": plain.n_trials, "seeds": plain.seeds}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]
     return Entry(data=data, model=model, folder=out / "entries" / data.name / model.name / digest)
 
 
-def _made(kind: type[T], path: Path, where: str, content: Mapping[str, Any]) -> T:
-    """A data set or a model of what the file says of it."""
-    _require(path, where, content, {field.name for field in fields(kind)})  # type: ignore[arg-type]
-    given = content.get("overrides", [])
-    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise UserError(f"{path}: {where}.overrides must be a list, such as [model=ease].")
-    for name, least in (("n_trials", 0), ("seeds", 1), ("origins", 1)):
-        value = content.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise UserError(f"{path}: {where}.{name} is {value!r}: it must be a whole number of at least {least}.")
+def _made(
+    kind: type[T],
+    path: Path,
+    group: str,
+    name: Any,
+    content: Any,
+    *,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> T:
+    """A data set or a model of what the file says of it; null is as good as nothing."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UserError(
+            f"{path}: {group} has the name {name!r}: name it in letters, digits, - and _, in quotes if it looks like "
+            "anything but a word."
+        )
+    where = f"{group}.{name}"
+    content = {} if content is None else content
+    _require(path, where, content, {field.name for field in fields(kind)} - {"name"})  # type: ignore[arg-type]
+    given = {key: value for of in (defaults, content) for key, value in of.items() if value is not None}
+    for key, value in given.items():
+        is_meant, what = _MEANT[key]
+        if not is_meant(value):
+            raise UserError(f"{path}: {where}.{key} is {value!r}: it must be {what}.")
+    if "overrides" in given:
+        given["overrides"] = tuple(given["overrides"])
     try:
-        return kind(**{**content, "overrides": tuple(content.get("overrides", ()))})
+        return kind(**{"name": name, **given})
     except TypeError as error:
         raise UserError(f"{path}: {where} is incomplete: {error}.") from error
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _whole(least: int) -> tuple[Callable[[Any], bool], str]:
+    return (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
+        f"a whole number of at least {least}",
+    )
+
+
+_TRUTH = (lambda value: isinstance(value, bool), "true or false")
+_MEANT: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "overrides": (
+        lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+        "a list of texts, such as [model=ease]",
+    ),
+    "folder": (_is_text, "the path of a folder"),
+    "sweep": (_is_text, "the name of a search in sweeps/"),
+    "n_trials": _whole(0),
+    "seeds": _whole(1),
+    "origins": _whole(1),
+    "peer": _TRUTH,
+    "control": _TRUTH,
+}
 
 
 def _require(path: Path, where: str, content: Any, known: set[str]) -> None:
@@ -226,10 +286,13 @@ def _require(path: Path, where: str, content: Any, known: set[str]) -> None:
         raise UserError(
             f"{path}: {where or 'the file'} has {unknown[0]!r}, which is none of {', '.join(sorted(known))}."
         )
-    if not where:
-        for key in ("out", "data", "models"):
-            if not content.get(key) or (key != "out" and not isinstance(content[key], Mapping)):
-                raise UserError(f"{path} has no {key}.")
+    if where:
+        return
+    if not _is_text(content.get("out")):
+        raise UserError(f"{path} has no out: name the folder for what is written, such as out: runs/leaderboard.")
+    for key in ("data", "models"):
+        if not content.get(key) or not isinstance(content[key], Mapping):
+            raise UserError(f"{path} has no {key}: list them by name, as benchmarks/leaderboard.yaml does.")
 
 
 def _chosen(path: Path, what: str, named: list[T], names: Iterable[str]) -> list[T]:

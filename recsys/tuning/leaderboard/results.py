@@ -47,6 +47,7 @@ class Score:
 
     Attributes:
         model: which one.
+        n_trials: of its search; 0 if it was tested as it is.
         seeds: it was tested with.
         chosen_by: METRIC on validation, of the first origin, mean over seeds: nothing that any origin tests.
         test: slice -> metric -> spread over the seeds; metrics that not every seed has are absent.
@@ -59,6 +60,7 @@ class Score:
     """
 
     model: Model
+    n_trials: int
     seeds: tuple[int, ...]
     chosen_by: float
     test: Mapping[str, Mapping[str, Spread]]
@@ -190,6 +192,7 @@ def read_score(entry: Entry) -> Score:
         low, high = interval(bootstrap_means(per_user.to_numpy(), _users(per_user.index)))
         return Score(
             model=entry.model,
+            n_trials=entry.n_trials,
             seeds=tuple(final["seeds"]),
             chosen_by=float(np.mean(chosen_by)),
             test=_over_seeds([run["test"] for run in runs]),

@@ -67,6 +67,7 @@ def _row(board: Board, standing: Standing, score: Score) -> dict[str, Any]:
         "peer": score.model.peer,
         "control": score.model.control,
         "best_peer": score.model.name == standing.best_peer,
+        "trials": score.n_trials,
         "seeds": len(score.seeds),
         "origins": standing.data.origins,
         "users": round(score.test["all"]["users"].mean),
@@ -102,6 +103,7 @@ def _plain(standing: Standing, score: Score) -> dict[str, Any]:
     return {
         "peer": score.model.peer,
         "control": score.model.control,
+        "trials": score.n_trials,
         "seeds": list(score.seeds),
         f"validation_{METRIC}": score.chosen_by,
         "test": {

@@ -3,16 +3,13 @@
 Row i is a node as of the time of moment `at[i]`. It runs without the interpreter's lock on rows [first, last), in the
 order of their nodes, in blocks, column by column: see `timed_columns_kernel.py`. A new column is one more call, in the
 place where `counters` has it.
-
-Numba keeps compiled code by the date of this file alone: touch it after a change of what it imports.
 """
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from recsys.compiled import inner
+from recsys.compiled import inner, outer
 from recsys.graph.timed_columns_kernel import (
     AT,
     BEGIN,
@@ -92,7 +89,7 @@ class Nodes(NamedTuple):
     total: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def write(
     kind: int,
     node: np.ndarray,
@@ -160,7 +157,7 @@ def write(
                 out[block.place[ROW, i], out.shape[1] - 1] = 1.0 if is_cold else 0.0
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> None:
     """Mean popularity of the user's contents when they met."""
     for i in range(m):
@@ -168,7 +165,7 @@ def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> 
         block.raw[i, column] = popularity[block.place[UPTO, i]] / count
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.ndarray, column: int) -> None:
     """Log count of the contents that each user made."""
     if posts.item.shape[0] == FIRST + 1:
@@ -185,7 +182,7 @@ def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.
         block.raw[i, column] = logs[block.place[STOP, i] - block.place[START, i]]
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _write_mean_values(block: Block, m: int, nodes: Nodes, moments: Moments, column: int) -> None:
     """See `values.ValueScale`."""
     num_kinds = moments.value.shape[1] // 2

@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 PACKAGE = Path(__file__).parent
 # The files that hold compiled code, besides `*_kernel.py`, and those whose constants it is compiled with.
-OTHERS = ("compiled.py", "data/positions.py", "graph/counters.py", "graph/similarity.py")
+OTHERS = ("compiled.py", "data/positions.py", "graph/counters.py", "graph/similarity.py", "graph/values.py")
 
 
 def cache_folder(package: Path = PACKAGE) -> Path:

@@ -16,7 +16,7 @@ from recsys.graph.path_kernel import degree_before
 DECORATORS = ("inner", "outer", "njit")
 
 
-@pytest.mark.parametrize("changed", ["loading/draw_kernel.py", "graph/path_kernel.py", "graph/counters.py"])
+@pytest.mark.parametrize("changed", ["loading/draw_kernel.py", "graph/path_kernel.py", "graph/values.py"])
 def test_a_change_of_any_file_that_is_compiled_in_begins_anew(changed: str, tmp_path: Path) -> None:
     package = tmp_path / "recsys"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -38,8 +38,7 @@ from recsys.graph.timed_columns_kernel import (
     write_window_counts,
 )
 from recsys.graph.timed_lists_kernel import FIRST, Lists, before, by_node
-
-PRIOR = 5.0  # of a content's mean value, see `values.PRIOR_EVENTS`
+from recsys.graph.values import PRIOR_EVENTS
 
 # What nodes have besides the counts of their events.
 USERS, CONTENTS, GROUPS = range(3)
@@ -206,4 +205,4 @@ def _write_mean_values(block: Block, m: int, nodes: Nodes, moments: Moments, col
                 block.real[1, i] += count
     for i in range(m):
         excess, valued = block.real[0, i], block.real[1, i]
-        block.raw[i, column] = (excess - valued * moments.value[block.place[AT, i], 0]) / (valued + PRIOR)
+        block.raw[i, column] = (excess - valued * moments.value[block.place[AT, i], 0]) / (valued + PRIOR_EVENTS)

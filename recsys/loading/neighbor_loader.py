@@ -60,7 +60,7 @@ class NeighborLoader:
         index: its interaction index.
         negatives: draws each seed's negatives; the moods of its content are trained against the same ones.
         seed: of all random choices.
-        fan_out: most neighbours of a node for each hop, -1 for all; as many hops as the network has layers.
+        fan_out: most neighbours of a node for each hop, -1 for all; at least as many hops as the network has layers.
         fan_out_of: the same for relations (an edge type's middle name) where it is to differ.
         strategy: how they are drawn; see `TemporalNeighborSampler`.
         half_life: for the strategy "decay", days.

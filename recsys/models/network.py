@@ -133,7 +133,11 @@ class Network(nn.Module, ABC):
 
         Of a graph as `TemporalGraph` gives it, they are those of every node. Of a sampled one, whose nodes and edges
         are sorted by their hop and counted in `num_sampled_nodes` and `num_sampled_edges`, they are those of the seeds,
-        which come first: each layer leaves out what is too far away to reach them in the layers left.
+        which come first: each layer leaves out what is too far away to reach them in the layers left, so that hops
+        beyond the layers change nothing.
+
+        Raises:
+            UserError: if a sampled graph has fewer hops than the network has layers.
         """
         if "num_sampled_nodes" in graph[USER]:
             return self._encode_seeds(graph)
@@ -185,7 +189,13 @@ class Network(nn.Module, ABC):
 
     def _encode_seeds(self, graph: HeteroData) -> dict[str, Tensor]:
         """`encode` of a sampled graph."""
-        depth = len(self.layers)
+        depth, sampled = len(self.layers), len(graph[USER].num_sampled_nodes) - 1
+        if depth > sampled:
+            enough = ",".join(["10", *["5"] * (depth - 1)])
+            raise UserError(
+                f"The network has {depth} layers (model.layers), but loader.fan_out samples {sampled} hops: give it a "
+                f"number for each layer, such as loader.fan_out=[{enough}]."
+            )
         h = self.embed(graph, _within(graph, depth))
         for place, layer in enumerate(self.layers):
             hops = depth - place - 1  # nodes up to this many hops away are still needed after this layer

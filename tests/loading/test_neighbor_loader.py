@@ -176,7 +176,7 @@ def test_what_cannot_reach_the_seeds_is_left_out_and_changes_nothing(name: str) 
     log = some_log()
     graph = TemporalGraph(log, fit_encoders(log))
     torch.manual_seed(0)
-    for layers in (0, 1, 2, 3):
+    for layers in (0, 1, 2):
         network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, layers=layers, id_embedding=4).eval()
         batch = make_loader(log, fan_out=[3, 2]).batch(0, 0)
         whole = batch.graph.clone()
@@ -187,6 +187,20 @@ def test_what_cannot_reach_the_seeds_is_left_out_and_changes_nothing(name: str) 
         for kind in batch.graph.node_types:
             assert len(trimmed[kind]) == batch.graph[kind].num_sampled_nodes[0]
             assert torch.allclose(trimmed[kind], every[kind][: len(trimmed[kind])], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_hops_beyond_the_layers_change_nothing_and_layers_beyond_the_hops_are_refused(name: str) -> None:
+    log = some_log()
+    graph = TemporalGraph(log, fit_encoders(log))
+    network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, layers=1).eval()
+    one_hop, two_hops = (make_loader(log, fan_out=fan_out).batch(0, 0).graph for fan_out in ([3], [3, 2]))
+    with torch.no_grad():
+        expected, found = network.encode(one_hop), network.encode(two_hops)
+        assert all(torch.equal(found[kind], expected[kind]) for kind in expected)
+        deep = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, layers=3)
+        with pytest.raises(UserError, match=r"3 layers .*samples 2 hops.*loader.fan_out=\[10,5,5\]"):
+            deep.encode(two_hops)
 
 
 def test_similarity_edges_are_those_of_the_last_refresh() -> None:

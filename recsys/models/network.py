@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
 from torch_geometric.nn.module_dict import ModuleDict
 
+from recsys.checks import check_count, check_number, check_switch
 from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, SIMILAR, USER, EdgeType, GraphSchema, event_edge, reverse
 from recsys.models.heads import DotHead, HadamardHead, MoodHead
@@ -321,13 +322,30 @@ def _gathered(vectors: Tensor, rows: Tensor) -> Tensor:
     return vectors.index_select(0, rows.flatten()).view(*rows.shape, vectors.shape[1])
 
 
-def check_settings(*, hidden: int, layers: int, dropout: float, feature_dropout: float, heads: int = 1) -> None:
-    """Raise `UserError` for sizes that no network can have."""
-    for name, value, least in (("hidden", hidden, 1), ("layers", layers, 0), ("heads", heads, 1)):
-        if value < least:
-            raise UserError(f"model.{name} is {value}: it must be at least {least}.")
+def check_settings(
+    *,
+    hidden: int,
+    layers: int,
+    dropout: float,
+    feature_dropout: float,
+    head_hidden: int,
+    category_dim: int,
+    similarity: bool,
+    popularity_gates: bool,
+    heads: int = 1,
+) -> None:
+    """Raise `UserError` for settings that no network can have."""
+    for name, size in (
+        ("hidden", hidden),
+        ("heads", heads),
+        ("head_hidden", head_hidden),
+        ("category_dim", category_dim),
+    ):
+        check_count(f"model.{name}", size, 1)
+    check_count("model.layers", layers, 0)
     if hidden % heads:
         raise UserError(f"model.hidden is {hidden}: it must be a multiple of model.heads, {heads}.")
     for name, probability in (("dropout", dropout), ("feature_dropout", feature_dropout)):
-        if not 0 <= probability < 1:
-            raise UserError(f"model.{name} is {probability}: it must be at least 0 and below 1.")
+        check_number(f"model.{name}", probability, 0, 1, below=True)
+    check_switch("model.similarity", similarity)
+    check_switch("model.popularity_gates", popularity_gates)

@@ -377,6 +377,13 @@ def test_fan_out_by_relation() -> None:
         ({"fan_out_of": {"views": [1, 1]}}, "loader.fan_out_of names views"),
         ({"fan_out_of": {"view": [1]}}, "as many for each edge type"),
         ({"strategy": "decay"}, "positive half_life"),
+        ({"half_life": "a"}, "loader.half_life is a: it must be a number above 0, or null"),
+        ({"half_life": 0}, "loader.half_life is 0"),
+        ({"batch_size": 2.5}, "loader.batch_size is 2.5: it must be a whole number of at least 1"),
+        ({"threads": True}, "loader.threads is True"),
+        ({"replace": "none"}, "loader.replace is none: it must be true or false"),
+        ({"pin_memory": "off"}, "loader.pin_memory is off"),
+        ({"persistent_workers": "no"}, "loader.persistent_workers is no"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

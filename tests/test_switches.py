@@ -76,7 +76,8 @@ def test_a_run_with_one_choice_switched_off(train: Command, tmp_path: Path, swit
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("graph.tags=perhaps", "graph.tags must be true or false"),
+        ("graph.tags=perhaps", "graph.tags is perhaps: it must be true or false"),
+        ("model.popularity_gates=off", "model.popularity_gates is off: it must be true or false"),
         ("model.edge_weights=speed", "choose among none, recency, weight, strength, learned"),
     ],
 )

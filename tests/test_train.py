@@ -121,6 +121,7 @@ BAD_NEIGHBOR = {
     "pyg-lib is missing": ("loader.sampler=pyg_lib", "not installed here"),
     "unknown relation": ("loader.fan_out_of={views: [3, 3]}", "loader.fan_out_of names views"),
     "unknown strategy": ("loader.strategy=newest", "choose uniform, last"),
+    "fewer hops than layers": ("model.layers=3", "loader.fan_out=[10,5,5]"),
     "no half-life": ("loader.strategy=decay", "half_life"),
     "processes by copying": ("trainer.strategy=ddp_spawn", "use ddp_find_unused_parameters_true"),
 }

@@ -27,7 +27,7 @@ def word_codes(column: pd.Series, where: str) -> tuple[np.ndarray, np.ndarray]:
         codes, distinct = pd.factorize(column)
     except TypeError:
         raise UserError(f"The {where} holds nested values: give plain texts or numbers.") from None
-    words = np.array([*map(_word, distinct), None], dtype=object)  # the last one is of code -1, missing
+    words = np.array([*map(as_word, distinct), None], dtype=object)  # the last one is of code -1, missing
     places, sorted_words = pd.factorize(words, sort=True)
     return places.astype(np.int64)[codes], sorted_words
 
@@ -39,7 +39,8 @@ def read_numbers(column: pd.Series) -> np.ndarray:
     return pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _word(value: object) -> str | None:
+def as_word(value: object) -> str | None:
+    """One value that is not missing as `as_words` has it; None if nothing but blanks is left of it."""
     if isinstance(value, float | np.floating) and value.is_integer():
         value = int(value)
     return str(value).strip() or None

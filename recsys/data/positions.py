@@ -1,7 +1,8 @@
 """Where numbers belong among ascending ones: `numpy.searchsorted` for look-ups in arrays that no fast memory holds."""
 
-import numba
 import numpy as np
+
+from recsys.compiled import outer
 
 _TOGETHER = 1024  # numbers that are looked up at once
 
@@ -16,7 +17,7 @@ def positions(ascending: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     return found
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def _look_up(ascending: np.ndarray, numbers: np.ndarray, found: np.ndarray) -> None:
     for start in range(0, len(numbers), _TOGETHER):
         stop = min(start + _TOGETHER, len(numbers))

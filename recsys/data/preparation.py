@@ -15,6 +15,7 @@ from recsys.data.cleaning import CleanTables, Entities, clean_tables
 from recsys.data.cleaning_report import CleaningReport, Findings
 from recsys.data.event_log import Boundaries, EventLog, NodeTable
 from recsys.data.nodes import build_nodes
+from recsys.data.plain_values import as_word
 from recsys.data.schema import check_tables
 from recsys.data.strength import event_weights, type_weights
 from recsys.data.tags import build_creators, build_tags, choose_moods, content_words
@@ -30,7 +31,7 @@ class LogSettings:
     """How tables become a log.
 
     Attributes:
-        target: event types that count as positives when ranking; None for all.
+        target: event types that count as positives when ranking, numbers where these are codes; None for all.
         target_least: least value of a target event; one without a value is then no target.
         weights: event type -> weight, over the report's: a number, "value", or {weight: number, by_value: bool}.
         repeats: "merge" repeated (user, content, type) into the first one, its value included, or "keep" all.
@@ -41,9 +42,9 @@ class LogSettings:
         now: events later than this time are set aside; the wall clock where None.
     """
 
-    target: Sequence[str] | None = None
+    target: Sequence[object] | None = None
     target_least: float | None = None
-    weights: Mapping[str, object] | None = None
+    weights: Mapping[object, object] | None = None
     repeats: str = "merge"
     train_share: float = 0.7
     validation_share: float = 0.2
@@ -54,7 +55,7 @@ class LogSettings:
     def __post_init__(self) -> None:
         if self.repeats not in ("merge", "keep"):
             raise UserError(f"The setting repeats is {self.repeats!r}: choose merge or keep.")
-        if self.boundaries is not None and (isinstance(self.boundaries, str) or len(self.boundaries) != 2):
+        if self.boundaries is not None and not (_is_list(self.boundaries) and len(self.boundaries) == 2):
             raise UserError("The setting boundaries takes two times, where validation and where test begins.")
         for name in ("train_share", "validation_share", "max_moods", "target_least"):
             value = getattr(self, name)
@@ -65,8 +66,14 @@ class LogSettings:
             raise UserError(f"The setting max_moods is {self.max_moods}: give a whole number of at least 0.")
         if self.weights is not None and not isinstance(self.weights, Mapping):
             raise UserError(f"The setting weights is {self.weights!r}: give event types with their weights.")
-        if self.target is not None and not len(self.target):
+        if self.target is not None and not _is_list(self.target):
+            raise UserError(f"The setting target is {self.target!r}: give a list, as in data.target=[like].")
+        if self.target is not None and not self.target:
             raise UserError("The setting target is empty: name at least one event type, or leave it out for all.")
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 @dataclass(frozen=True)
@@ -231,14 +238,12 @@ def _of_known_contents(
 
 def _targets(type_: np.ndarray, value: np.ndarray, types: Sequence[str], settings: LogSettings) -> np.ndarray:
     """Whether each event counts as a positive, bool, [num_events]."""
-    target = list(types) if settings.target is None else list(settings.target)
-    unknown = ", ".join(name for name in target if name not in types)
-    if isinstance(settings.target, str):
-        unknown = settings.target
+    target = list(types) if settings.target is None else [str(as_word(name)) for name in settings.target]
+    unknown = [name for name in target if name not in types]
     if unknown:
         raise UserError(
-            f"The target {unknown} is no list of event types seen before validation: "
-            f"choose among {', '.join(types)}, as in data.target=[{types[0]}]."
+            f"The target {', '.join(unknown)} was not seen before validation: choose among the event types "
+            f"{', '.join(types)}, as in data.target=[{types[0]}]."
         )
     is_target = np.isin(type_, [list(types).index(name) for name in target])
     if settings.target_least is not None:

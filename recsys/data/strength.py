@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.checks import check_switch
+from recsys.data.plain_values import as_word
 from recsys.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -33,17 +35,18 @@ DEFAULT_WEIGHTS = {
 }
 
 
-def type_weights(types: Sequence[str], overrides: Mapping[str, object] | None) -> tuple[TypeWeight, ...]:
+def type_weights(types: Sequence[str], overrides: Mapping[object, object] | None) -> tuple[TypeWeight, ...]:
     """Weight of each type: the user's, else the report's, else 1.
 
     Args:
         types: names of the event types, [num_types].
-        overrides: type -> a number, "value" (weight 1, scaled by value) or {weight: number, by_value: bool}.
+        overrides: type, a number where types are codes -> a number, "value" (weight 1, scaled by value) or
+            {weight: number, by_value: bool}.
 
     Raises:
         UserError: a type that is not in `types`, a weight that is negative or no number, or all weights 0.
     """
-    given = dict(overrides or {})
+    given = {str(as_word(name)): weight for name, weight in (overrides or {}).items()}
     for name in given:
         if name not in types:
             raise UserError(
@@ -131,7 +134,9 @@ def _read_weight(name: str, given: object) -> TypeWeight:
     weight = entry.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
         raise UserError(f"The weight of {name} is {weight!r}: give a number of at least 0, or value.")
-    return TypeWeight(float(weight), bool(entry.get("by_value", False)))
+    by_value = entry.get("by_value", False)
+    check_switch(f"data.weights.{name}.by_value", by_value)
+    return TypeWeight(float(weight), bool(by_value))
 
 
 def _list(types: Sequence[str]) -> str:

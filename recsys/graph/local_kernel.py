@@ -5,9 +5,9 @@ It runs without the interpreter's lock on queries [first, last).
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from recsys.compiled import outer
 from recsys.graph.path_kernel import Adjacency, Breadth, degree_before, target_degree_before
 
 # Where the ages of pairs are told apart, as shares of the events so far.
@@ -39,7 +39,7 @@ class Reach(NamedTuple):
     degree: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def write_reach(
     user: np.ndarray,
     num_events: np.ndarray,
@@ -109,7 +109,7 @@ def write_reach(
             reach.offset[q + 1, 2] = count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def write_spread(
     user: np.ndarray,
     num_events: np.ndarray,
@@ -190,7 +190,7 @@ def write_spread(
             is_touched[touched[i]] = False
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def write_gradients(
     user: np.ndarray,
     num_events: np.ndarray,
@@ -282,7 +282,7 @@ def write_gradients(
                 total[best[q, k]] = 0.0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def _kind(event: int, target: int, n: int) -> int:
     """Kind of a pair seen from event `n` on: how many AGES it is at least old, and beyond those with a target event."""
     age = n - 1 - event
@@ -292,7 +292,7 @@ def _kind(event: int, target: int, n: int) -> int:
     return kind + (len(AGES) + 1 if target < n else 0)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def _scales(contents: Adjacency, d: int, n: int) -> tuple[np.float32, np.float32]:
     """1 / sqrt(degree) of a content over target pairs and over all."""
     by_target = np.float32(1 / np.sqrt(max(target_degree_before(contents, d, n), 1)))

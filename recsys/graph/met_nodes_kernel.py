@@ -1,10 +1,11 @@
 """Numbers of nodes that had been met, each as of its own time; compiled."""
 
-import numba
 import numpy as np
 
+from recsys.compiled import outer
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+
+@outer
 def write_met(
     known: np.ndarray, node: np.ndarray, at: np.ndarray, times: np.ndarray, out: np.ndarray, first: int, last: int
 ) -> None:

@@ -5,8 +5,9 @@ It runs without the interpreter's lock on queries [first, last).
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from recsys.compiled import outer
 
 # The signals of paths, in order; `pair_paths` says what they are.
 PATH_SIGNALS = (
@@ -74,7 +75,7 @@ class Groups(NamedTuple):
     member: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def write_paths(
     user: np.ndarray,
     num_events: np.ndarray,
@@ -141,7 +142,7 @@ def write_paths(
             is_touched[touched[i]] = False
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def _walk(
     user: int,
     n: int,
@@ -209,7 +210,7 @@ def _walk(
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def write_affinities(
     user: np.ndarray,
     num_events: np.ndarray,
@@ -278,14 +279,14 @@ def write_affinities(
             profile[known[i]] = 0.0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def degree_before(nodes: Adjacency, v: int, n: int) -> int:
     """Pairs of a node among the first `n` events."""
     degree: int = _place(nodes.event, nodes.offset[v], nodes.offset[v + 1], n) - nodes.offset[v]
     return degree
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def target_degree_before(nodes: Adjacency, v: int, n: int) -> int:
     """Pairs of a node with a target event among the first `n` events."""
     begin = nodes.target_offset[v]
@@ -293,7 +294,7 @@ def target_degree_before(nodes: Adjacency, v: int, n: int) -> int:
     return degree
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def _place(item: np.ndarray, begin: int, end: int, n: int) -> int:
     """First place in item[begin:end], ascending, whose item is at least `n`; `end` if there is none."""
     while begin < end:

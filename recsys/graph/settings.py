@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from recsys.checks import check_switch
 from recsys.errors import UserError
 
 
@@ -31,7 +32,8 @@ class SimilaritySettings:
             )
         if not isinstance(self.threshold, (int, float)) or not 0 < self.threshold <= 1:
             raise UserError(f"graph.similarity.threshold must be a cosine in (0, 1], not {self.threshold}.")
-        _require_switches("graph.similarity", users=self.users, contents=self.contents)
+        check_switch("graph.similarity.users", self.users)
+        check_switch("graph.similarity.contents", self.contents)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class GraphSettings:
         if not windows or not shares or list(windows) != sorted(set(windows)):
             raise UserError(f"graph.windows must be ascending shares of the last events in (0, 1], not {self.windows}.")
         object.__setattr__(self, "windows", tuple(float(w) for w in windows))
-        _require_switches("graph", creators=self.creators, tags=self.tags, time_features=self.time_features)
+        for name in ("creators", "tags", "time_features"):
+            check_switch(f"graph.{name}", getattr(self, name))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -71,9 +74,3 @@ class GraphSettings:
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
         """Inverse of `to_json`."""
         return cls(**{**plain, "similarity": SimilaritySettings(**plain["similarity"])})
-
-
-def _require_switches(group: str, **switches: object) -> None:
-    for name, value in switches.items():
-        if not isinstance(value, bool):
-            raise UserError(f"{group}.{name} must be true or false, not {value!r}.")

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from recsys.compiled import outer
 
 # A later row takes the place of an earlier neighbour only if it is nearer by more than this, so that rounding in
 # the matrix product cannot choose between equal rows.
@@ -84,7 +85,7 @@ class _Nearest(NamedTuple):
     least: np.ndarray
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@outer
 def _take_block(scores: np.ndarray, first_row: int, first_column: int, nearest: _Nearest) -> None:
     """Let every pair above the diagonal in a block of cosines be each other's neighbours if they are near enough.
 
@@ -100,7 +101,7 @@ def _take_block(scores: np.ndarray, first_row: int, first_column: int, nearest: 
                 _take(nearest, column, row, score)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@outer
 def _take(nearest: _Nearest, row: int, neighbour: int, score: float) -> None:
     """Put `neighbour` among the nearest of `row`, in place of the last one where all places are taken."""
     k, count = nearest.cosine.shape[1], nearest.found[row]

@@ -83,7 +83,7 @@ def empty_block(num_windows: int, num_columns: int) -> Block:
     )
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def fill(block: Block, node: np.ndarray, at: np.ndarray, order: np.ndarray, start: int, out: np.ndarray) -> int:
     """Fill ROW, NODE and AT with the rows from order[start] on, as many as fit; gives their number."""
     m: int = min(BLOCK, order.shape[0] - start)
@@ -95,7 +95,7 @@ def fill(block: Block, node: np.ndarray, at: np.ndarray, order: np.ndarray, star
     return m
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def look_up(block: Block, m: int, of: Lists, moments: Moments, bound: int) -> None:
     """Fill BEGIN, END and UPTO: items below what column `bound` of `Moments.place` has for the row's moment."""
     begin, end = block.place[BEGIN], block.place[END]
@@ -110,7 +110,7 @@ def look_up(block: Block, m: int, of: Lists, moments: Moments, bound: int) -> No
         block.place[UPTO, i] = end[i] - np.uint32(1) if end[i] > begin[i] else np.uint32(0)
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def look_up_windows(block: Block, m: int, of: Lists, moments: Moments) -> None:
     """Fill INSIDE, after BEGIN and END."""
     last = moments.place.shape[1] - LOW
@@ -123,7 +123,7 @@ def look_up_windows(block: Block, m: int, of: Lists, moments: Moments) -> None:
         block.place[INSIDE + last, i] = block.place[BEGIN, i]
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def write_window_counts(block: Block, m: int, windows: np.ndarray, logs: np.ndarray, column: int) -> int:
     """Log counts of the items in each of the windows; gives the next column."""
     for w in windows:
@@ -133,7 +133,7 @@ def write_window_counts(block: Block, m: int, windows: np.ndarray, logs: np.ndar
     return column
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def write_type_counts(
     block: Block, m: int, windows: np.ndarray, types: np.ndarray, logs: np.ndarray, column: int
 ) -> int:
@@ -153,7 +153,7 @@ def write_type_counts(
     return column
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def write_ages(block: Block, m: int, times: np.ndarray, moments: Moments, column: int) -> None:
     """How old a time of each node is, see `counters.log_age`; a time of the query or later has age 0."""
     for i in range(m):
@@ -165,7 +165,7 @@ def write_ages(block: Block, m: int, times: np.ndarray, moments: Moments, column
         block.raw[i, column] = block.real[0, i]
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def write_freshness(block: Block, m: int, item_time: np.ndarray, moments: Moments, column: int) -> None:
     """How lately a node had its last item, 0 without any."""
     for i in range(m):
@@ -177,7 +177,7 @@ def write_freshness(block: Block, m: int, item_time: np.ndarray, moments: Moment
         block.raw[i, column] = np.log1p(AGE_RESOLUTION) - block.real[0, i]
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def write_trends(block: Block, m: int, windows: np.ndarray, rate: np.ndarray, column: int) -> int:
     """Log rate of each of the windows over that of the next; gives the next column."""
     for j in range(windows.shape[0]):
@@ -192,7 +192,7 @@ def write_trends(block: Block, m: int, windows: np.ndarray, rate: np.ndarray, co
     return column
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def write_attribute_ages(block: Block, m: int, times: np.ndarray, moments: Moments, column: int) -> int:
     """Age of each attribute that is a time, and whether it lies in the past; gives the next column."""
     for k in range(times.shape[1]):
@@ -204,7 +204,7 @@ def write_attribute_ages(block: Block, m: int, times: np.ndarray, moments: Momen
     return column
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def write_scaled(block: Block, m: int, scale: Scale, moments: Moments, out: np.ndarray, column: int) -> None:
     """Scale the columns and write them to `out` from `column` on."""
     first, width, clip = np.uint64(column), block.raw.shape[1], scale.clip
@@ -216,7 +216,7 @@ def write_scaled(block: Block, m: int, scale: Scale, moments: Moments, out: np.n
             out[row, first + k] = min(max((raw[i, k] - mean[of, k]) * factor[of, k], -clip), clip)
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def log1p(real: np.ndarray, scratch: np.ndarray, m: int) -> None:
     """Replace numbers of at least 0 by log(1 + number), to 1e-15; free of branches and of tables.
 

@@ -3,16 +3,13 @@
 Row i is a node as of the time of moment `at[i]`. It runs without the interpreter's lock on rows [first, last), in the
 order of their nodes, in blocks, column by column: see `timed_columns_kernel.py`. A new column is one more call, in the
 place where `counters` has it.
-
-Numba keeps compiled code by the date of this file alone: touch it after a change of what it imports.
 """
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from recsys.compiled import inner
+from recsys.compiled import inner, outer
 from recsys.graph.timed_columns_kernel import (
     AT,
     BEGIN,
@@ -41,8 +38,7 @@ from recsys.graph.timed_columns_kernel import (
     write_window_counts,
 )
 from recsys.graph.timed_lists_kernel import FIRST, Lists, before, by_node
-
-PRIOR = 5.0  # of a content's mean value, see `values.PRIOR_EVENTS`
+from recsys.graph.values import PRIOR_EVENTS
 
 # What nodes have besides the counts of their events.
 USERS, CONTENTS, GROUPS = range(3)
@@ -92,7 +88,7 @@ class Nodes(NamedTuple):
     total: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def write(
     kind: int,
     node: np.ndarray,
@@ -160,7 +156,7 @@ def write(
                 out[block.place[ROW, i], out.shape[1] - 1] = 1.0 if is_cold else 0.0
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> None:
     """Mean popularity of the user's contents when they met."""
     for i in range(m):
@@ -168,7 +164,7 @@ def _write_tastes(block: Block, m: int, popularity: np.ndarray, column: int) -> 
         block.raw[i, column] = popularity[block.place[UPTO, i]] / count
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.ndarray, column: int) -> None:
     """Log count of the contents that each user made."""
     if posts.item.shape[0] == FIRST + 1:
@@ -185,7 +181,7 @@ def _write_posts(block: Block, m: int, posts: Lists, moments: Moments, logs: np.
         block.raw[i, column] = logs[block.place[STOP, i] - block.place[START, i]]
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _write_mean_values(block: Block, m: int, nodes: Nodes, moments: Moments, column: int) -> None:
     """See `values.ValueScale`."""
     num_kinds = moments.value.shape[1] // 2
@@ -209,4 +205,4 @@ def _write_mean_values(block: Block, m: int, nodes: Nodes, moments: Moments, col
                 block.real[1, i] += count
     for i in range(m):
         excess, valued = block.real[0, i], block.real[1, i]
-        block.raw[i, column] = (excess - valued * moments.value[block.place[AT, i], 0]) / (valued + PRIOR)
+        block.raw[i, column] = (excess - valued * moments.value[block.place[AT, i], 0]) / (valued + PRIOR_EVENTS)

@@ -5,8 +5,9 @@ Arrays that belong together lie interleaved in memory: what is read of one item,
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from recsys.compiled import outer
 
 BUCKETS = 4096  # into which rows are put by node
 NEAR = 8  # last items of a list, which are looked at before all others are searched
@@ -29,7 +30,7 @@ class Lists(NamedTuple):
     item: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def in_lists(node: np.ndarray, item: np.ndarray, num_nodes: int, items: np.ndarray, pair: np.ndarray) -> np.ndarray:
     """Put the items of each node into their order (counting sort); gives where each list begins, int64, [nodes + 1].
 
@@ -58,7 +59,7 @@ def in_lists(node: np.ndarray, item: np.ndarray, num_nodes: int, items: np.ndarr
     return offset
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def run_counts(offset: np.ndarray, kind: np.ndarray, counts: np.ndarray) -> None:
     """Of each kind count the items of a node up to and including each, int32, [FIRST + items + 1, kinds].
 
@@ -70,7 +71,7 @@ def run_counts(offset: np.ndarray, kind: np.ndarray, counts: np.ndarray) -> None
                 counts[i, k] = (counts[i - 1, k] if i > offset[v] else 0) + (kind[i] == k)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def run_sums(offset: np.ndarray, value: np.ndarray, sums: np.ndarray) -> None:
     """Sum each node's values up to and including each, float64, [FIRST + items + 1].
 
@@ -83,7 +84,7 @@ def run_sums(offset: np.ndarray, value: np.ndarray, sums: np.ndarray) -> None:
             sums[i] = total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def by_node(node: np.ndarray, first: int, last: int, num_nodes: int, order: np.ndarray) -> None:
     """Fill `order` (uint32) with the rows [first, last) about in the order of their nodes.
 
@@ -105,7 +106,7 @@ def by_node(node: np.ndarray, first: int, last: int, num_nodes: int, order: np.n
         offset[k] += 1
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def before(items: np.ndarray, begin: np.ndarray, end: np.ndarray, bound: np.ndarray, m: int, found: np.ndarray) -> None:
     """Where the first of each row's ascending items [begin, end) that is at least its `bound` is, for m rows.
 
@@ -120,7 +121,7 @@ def before(items: np.ndarray, begin: np.ndarray, end: np.ndarray, bound: np.ndar
         found[i] = low + np.uint64(size == _ONE and items[low] < most)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def back_to(
     items: np.ndarray, begin: np.ndarray, end: np.ndarray, bound: np.ndarray, m: int, found: np.ndarray
 ) -> None:

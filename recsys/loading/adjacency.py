@@ -11,6 +11,7 @@ from recsys.loading.adjacency_kernel import DECAY, LAST, STATIC, STRENGTH, UNIFO
 
 CHANCES = {"uniform": UNIFORM, "last": LAST, "strength": STRENGTH, "decay": DECAY}
 
+MOST_TYPES = 2**8  # their numbers are uint8 in `neighbor_kernel`
 ALWAYS, NEVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max  # times that are before and after all others
 
 
@@ -20,8 +21,14 @@ def adjacency(
     """The edges of `data`, for a strategy; arguments as for `TemporalNeighborSampler`.
 
     Raises:
-        UserError: for edges, times or weights that do not fit.
+        UserError: for edges, times or weights that do not fit, or more types than the sampler can tell apart.
     """
+    num_types = max(len(data.node_types), len(data.edge_types))
+    if num_types > MOST_TYPES:
+        raise UserError(
+            f"The graph has {num_types} types of nodes or edges, but the neighbour sampler tells only {MOST_TYPES} "
+            "apart: join some of them, or use loader=snapshot."
+        )
     number = {kind: i for i, kind in enumerate(data.node_types)}
     edges = [_Edges(data, kind, time_attr, end_attr, weight_attr) for kind in data.edge_types]
     num_nodes = np.array([int(data[kind].num_nodes) for kind in data.node_types], dtype=np.int64)

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from recsys.compiled import outer
 
 # What a neighbour's chance to be drawn is proportional to.
 UNIFORM, LAST, STATIC, STRENGTH, DECAY = range(5)
@@ -49,7 +50,7 @@ class Adjacency(NamedTuple):
     half_life: float
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def in_order(target: np.ndarray, time: np.ndarray) -> bool:
     """Whether the edges of every target come by time, as they do in edges sorted by time, or by target and time."""
     by_time = by_target = True
@@ -59,14 +60,14 @@ def in_order(target: np.ndarray, time: np.ndarray) -> bool:
     return by_time or by_target
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def count(target: np.ndarray, first: int, step: int, start: np.ndarray) -> None:
     """Add the edges of each target to the place after its row in `start`."""
     for v in target:
         start[first + step * v + 1] += 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def placed(
     source: np.ndarray,
     target: np.ndarray,
@@ -89,7 +90,7 @@ def placed(
     return place
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def ascends(values: np.ndarray, start: np.ndarray, first: int, step: int, num_targets: int) -> bool:
     """Whether the values in each row of a type ascend."""
     for v in range(num_targets):
@@ -100,7 +101,7 @@ def ascends(values: np.ndarray, start: np.ndarray, first: int, step: int, num_ta
     return True
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def sum_up(graph: Adjacency, r: int, first: int, step: int, num_targets: int) -> None:
     """Fill `mass` and `late_mass` of a type from `weight`."""
     for v in range(num_targets):

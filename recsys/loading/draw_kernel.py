@@ -14,7 +14,7 @@ _S27, _S30, _S31, _S32, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.u
 _ONE, _S63 = np.uint64(1), np.uint64(63)
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def draw_uniform(state: np.ndarray, low: int, high: int, wanted: int, replace: bool, picked: np.ndarray) -> int:
     """Draw `wanted` of the edges [low, high), each as likely; returns how many were drawn.
 
@@ -47,7 +47,7 @@ def draw_uniform(state: np.ndarray, low: int, high: int, wanted: int, replace: b
     return wanted
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def draw_weighted(
     graph: Adjacency,
     r: int,
@@ -107,7 +107,7 @@ def draw_weighted(
     return count
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _mass(graph: Adjacency, r: int, i: int, t: int) -> float:
     """Sum of the weights of a target's edges up to `i` as seen from t."""
     if graph.chance[r] == STRENGTH:
@@ -117,7 +117,7 @@ def _mass(graph: Adjacency, r: int, i: int, t: int) -> float:
     return graph.mass[i]
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _at_mass(graph: Adjacency, r: int, low: int, high: int, mass: float, t: int) -> int:
     """The first edge of [low, high) up to which the sum of the weights is more than `mass`."""
     stop = high - 1
@@ -130,7 +130,7 @@ def _at_mass(graph: Adjacency, r: int, low: int, high: int, mass: float, t: int)
     return low
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _log_weight(graph: Adjacency, r: int, i: int, t: int) -> float:
     """Log of an edge's weight as seen from t."""
     if graph.chance[r] == STRENGTH:
@@ -141,7 +141,7 @@ def _log_weight(graph: Adjacency, r: int, i: int, t: int) -> float:
     return np.log(graph.weight[i])
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _next(state: np.ndarray) -> np.uint64:
     """64 random bits (SplitMix64)."""
     state[0] += _GOLDEN
@@ -151,13 +151,13 @@ def _next(state: np.ndarray) -> np.uint64:
     return z ^ (z >> _S31)
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _below(state: np.ndarray, size: int) -> int:
     """A whole number in [0, size), size < 2^32."""
     return int(((_next(state) >> _S32) * np.uint64(size)) >> _S32)
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _uniform(state: np.ndarray) -> float:
     """A number in (0, 1)."""
     return (np.int64(_next(state) >> _S11) + 0.5) * 2.0**-53

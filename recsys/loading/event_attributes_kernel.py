@@ -1,10 +1,11 @@
 """Weight, recency and strength of sampled events, each as of its own seed's time; compiled."""
 
-import numba
 import numpy as np
 
+from recsys.compiled import outer
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+
+@outer
 def write_event_attributes(
     edge: np.ndarray,
     target: np.ndarray,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.checks import check_number
 from recsys.data.event_log import EventLog
 from recsys.errors import UserError
 from recsys.loading.seeds import place_in
@@ -58,8 +59,7 @@ class EventSeeds:
 
     def __init__(self, log: EventLog, *, horizon: float, start_share: float) -> None:
         for name, share in (("horizon", horizon), ("start_share", start_share)):
-            if not 0 <= share < 1:
-                raise UserError(f"loader.{name} is {share}: it must be at least 0 and below 1.")
+            check_number(f"loader.{name}", share, 0, 1, below=True)
         self._log = log
         self._num_train = log.count_before(log.boundaries.t_val)
         self._reach = int(horizon * self._num_train)

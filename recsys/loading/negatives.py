@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys.checks import check_count, check_number
 from recsys.data.event_log import EventLog
 from recsys.data.positions import positions
 from recsys.errors import UserError
@@ -101,7 +102,7 @@ class Uniform:
     """
 
     def __init__(self, *, count: int = 20) -> None:
-        _require_positive("count", count)
+        check_count("negatives.count", count, 1)
         self._count = count
 
     def sample(self, request: NegativeRequest, rng: np.random.Generator) -> Negatives:
@@ -121,9 +122,8 @@ class Popularity:
     """
 
     def __init__(self, *, alpha: float = 0.75, count: int = 20) -> None:
-        _require_positive("count", count)
-        if not 0 <= alpha < np.inf:
-            raise UserError(f"negatives.alpha is {alpha}: it must be 0 or more (0 is uniform, 1 plain popularity).")
+        check_count("negatives.count", count, 1)
+        check_number("negatives.alpha", alpha, 0)
         self._alpha = alpha
         self._count = count
         self._counts: EventCounts | None = None
@@ -201,7 +201,8 @@ class Hard:
     """
 
     def __init__(self, *, pool: int = 100, count: int = 20) -> None:
-        _require_positive("count", count)
+        check_count("negatives.count", count, 1)
+        check_count("negatives.pool", pool, 1)
         if pool < count:
             raise UserError(f"negatives.pool is {pool}: it must be at least negatives.count, which is {count}.")
         self._pool = pool
@@ -217,8 +218,3 @@ def _sample(request: NegativeRequest, proposal: Proposal, count: int, keep: int,
     together = np.column_stack([request.positive[row], content])
     log_q = np.log(proposal.weight(row[:, None], together)) - np.log(proposal.total[row])[:, None]
     return Negatives(row=row, content=content, log_q=log_q.astype(np.float32), keep=keep)
-
-
-def _require_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"negatives.{name} is {value}: it must be 1 or more.")

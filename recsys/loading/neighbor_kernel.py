@@ -3,8 +3,6 @@
 Everything here runs without the interpreter's lock, on a range of subgraphs, and depends on nothing but its arguments:
 so a batch can be cut among threads at will. What is random in a subgraph comes from that subgraph's key alone.
 
-Numba keeps compiled code by the date of this file alone: touch it after a change of what it imports.
-
 A hop is made in steps, each a loop whose turns do not wait for one another: so what memory is slow to give is asked for
 together. In the innermost loops indices are unsigned, which spares the check whether they count from the end.
 """
@@ -14,7 +12,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from recsys.compiled import inner
+from recsys.compiled import inner, outer
 from recsys.loading.adjacency_kernel import LAST, UNIFORM, Adjacency
 from recsys.loading.draw_kernel import FEW, draw_uniform, draw_weighted
 from recsys.loading.node_table_kernel import empty_table, place_of
@@ -84,7 +82,7 @@ class Result(NamedTuple):
     edge: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def find(
     graph: Adjacency,
     weighted: Adjacency | None,
@@ -220,7 +218,7 @@ def find(
     return Found(node_type[:n], node[:n], edge_type[:e], edge[:e])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@outer
 def place(
     roots: Roots,
     found: Found,
@@ -300,7 +298,7 @@ def first_from(time: np.ndarray, low: int, high: int, t: int) -> int:
     return low + (size == 1 and time[low] < t)
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _with_room(
     slots: np.ndarray,
     s: int,
@@ -323,7 +321,7 @@ def _with_room(
     return slots
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _longer(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty(max(least, 2 * values.shape[0]), values.dtype)
     for i in range(values.shape[0]):  # copying by slices takes seconds to compile
@@ -331,7 +329,7 @@ def _longer(values: np.ndarray, least: int) -> np.ndarray:
     return longer
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def _longer_rows(values: np.ndarray, least: int) -> np.ndarray:
     longer = np.empty((max(least, 2 * values.shape[0]), values.shape[1]), values.dtype)
     for i in range(values.shape[0]):

@@ -16,6 +16,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import EdgeStorage
 from torch_geometric.sampler import HeteroSamplerOutput
 
+from recsys.checks import check_count, check_number, check_switch
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
@@ -60,7 +61,7 @@ class NeighborLoader:
         index: its interaction index.
         negatives: draws each seed's negatives; the moods of its content are trained against the same ones.
         seed: of all random choices.
-        fan_out: most neighbours of a node for each hop, -1 for all; as many hops as the network has layers.
+        fan_out: most neighbours of a node for each hop, -1 for all; at least as many hops as the network has layers.
         fan_out_of: the same for relations (an edge type's middle name) where it is to differ.
         strategy: how they are drawn; see `TemporalNeighborSampler`.
         half_life: for the strategy "decay", days.
@@ -107,17 +108,20 @@ class NeighborLoader:
         persistent_workers: bool = True,
         pin_memory: bool = False,
     ) -> None:
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("times_per_batch", times_per_batch, 1),
-            ("negatives_shared_by", negatives_shared_by, 1),
-            ("seeds_per_epoch", seeds_per_epoch, 1),
-            ("refreshes", refreshes, 1),
-            ("num_workers", num_workers, 0),
-            ("threads", threads, 1),
+        check_count("loader.batch_size", batch_size, 1)
+        check_count("loader.times_per_batch", times_per_batch, 1, optional=True)
+        check_count("loader.negatives_shared_by", negatives_shared_by, 1)
+        check_count("loader.seeds_per_epoch", seeds_per_epoch, 1, optional=True)
+        check_count("loader.refreshes", refreshes, 1)
+        check_count("loader.threads", threads, 1, optional=True)
+        check_count("loader.num_workers", num_workers, 0)
+        check_number("loader.half_life", half_life, 0, above=True, optional=True)
+        for name, switch in (
+            ("replace", replace),
+            ("persistent_workers", persistent_workers),
+            ("pin_memory", pin_memory),
         ):
-            if value is not None and value < least:
-                raise UserError(f"loader.{name} is {value}: it must be {least} or more.")
+            check_switch(f"loader.{name}", switch)
         self._log = log
         self._index = index
         self._negatives = negatives

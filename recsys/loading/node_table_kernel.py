@@ -12,7 +12,7 @@ PLACE = 0xFFFFFFFF  # the half of a slot that holds a place
 _GOLDEN, _S32 = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def empty_table(capacity: int) -> np.ndarray:
     """A table without nodes, int64, [capacity, 2]: a node's number, and subgraph and place; a power of two."""
     slots = np.empty((capacity, 2), np.int64)
@@ -21,7 +21,7 @@ def empty_table(capacity: int) -> np.ndarray:
     return slots
 
 
-@inner  # type: ignore[untyped-decorator]
+@inner
 def place_of(slots: np.ndarray, s: int, number: int, place: int) -> int:
     """The place of node `number` in subgraph s, which is `place` if it is new; at least half the slots must be free."""
     mask = np.uint64(slots.shape[0] - 1)

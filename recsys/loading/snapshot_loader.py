@@ -8,9 +8,9 @@ from math import ceil
 import numpy as np
 from torch_geometric.data import HeteroData
 
+from recsys.checks import check_count
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
-from recsys.errors import UserError
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.negatives import NegativeSampler
 from recsys.loading.seeds import Window, training_windows
@@ -51,8 +51,7 @@ class SnapshotLoader(WindowLoader):
         max_seeds: int | None = None,
         num_workers: int = 0,
     ) -> None:
-        if max_seeds is not None and max_seeds < 1:
-            raise UserError(f"loader.max_seeds is {max_seeds}: it must be 1 or more, or null for no limit.")
+        check_count("loader.max_seeds", max_seeds, 1, optional=True)
         windows = training_windows(log, index, snapshots=snapshots, start_share=start_share, reach=reach)
         super().__init__(
             log=log,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from recsys.checks import check_count
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
-from recsys.errors import UserError
 from recsys.graph.schema import USER, EdgeType, event_edge, reverse
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.negatives import NegativeSampler
@@ -55,8 +55,7 @@ class StaticLoader(WindowLoader):
         parts: int = 12,
         num_workers: int = 0,
     ) -> None:
-        if parts < 1:
-            raise UserError(f"loader.parts is {parts}: it must be 1 or more.")
+        check_count("loader.parts", parts, 1)
         pairs = training_pairs(log, index)
         super().__init__(
             log=log,

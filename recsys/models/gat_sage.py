@@ -48,7 +48,7 @@ class GatSage(Network):
         id_dropout: probability of hiding it in training.
 
     Raises:
-        UserError: for sizes that do not fit together, or unknown edge attributes or weights.
+        UserError: for settings that mean nothing or do not fit together.
     """
 
     name = "gat_sage"
@@ -72,7 +72,17 @@ class GatSage(Network):
         id_embedding: int | None = None,
         id_dropout: float = 0.5,
     ) -> None:
-        check_settings(hidden=hidden, layers=layers, dropout=dropout, feature_dropout=feature_dropout, heads=heads)
+        check_settings(
+            hidden=hidden,
+            layers=layers,
+            dropout=dropout,
+            feature_dropout=feature_dropout,
+            head_hidden=head_hidden,
+            category_dim=category_dim,
+            similarity=similarity,
+            popularity_gates=popularity_gates,
+            heads=heads,
+        )
         check_event_weights(edge_weights)
         check_pair(pair)
         for attribute in edge_attributes:

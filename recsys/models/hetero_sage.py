@@ -39,7 +39,7 @@ class HeteroSage(Network):
         id_dropout: probability of hiding it in training.
 
     Raises:
-        UserError: for sizes that do not fit together or unknown edge weights.
+        UserError: for settings that mean nothing or do not fit together.
     """
 
     name = "hetero_sage"
@@ -61,7 +61,16 @@ class HeteroSage(Network):
         id_embedding: int | None = None,
         id_dropout: float = 0.5,
     ) -> None:
-        check_settings(hidden=hidden, layers=layers, dropout=dropout, feature_dropout=feature_dropout)
+        check_settings(
+            hidden=hidden,
+            layers=layers,
+            dropout=dropout,
+            feature_dropout=feature_dropout,
+            head_hidden=head_hidden,
+            category_dim=category_dim,
+            similarity=similarity,
+            popularity_gates=popularity_gates,
+        )
         check_event_weights(edge_weights)
         check_pair(pair)
         groups = edge_groups(schema, event_attributes=edge_weights != NONE, similarity=similarity)

@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
 from torch_geometric.nn.module_dict import ModuleDict
 
+from recsys.checks import check_count, check_number, check_switch
 from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, SIMILAR, USER, EdgeType, GraphSchema, event_edge, reverse
 from recsys.models.heads import DotHead, HadamardHead, MoodHead
@@ -133,7 +134,11 @@ class Network(nn.Module, ABC):
 
         Of a graph as `TemporalGraph` gives it, they are those of every node. Of a sampled one, whose nodes and edges
         are sorted by their hop and counted in `num_sampled_nodes` and `num_sampled_edges`, they are those of the seeds,
-        which come first: each layer leaves out what is too far away to reach them in the layers left.
+        which come first: each layer leaves out what is too far away to reach them in the layers left, so that hops
+        beyond the layers change nothing.
+
+        Raises:
+            UserError: if a sampled graph has fewer hops than the network has layers.
         """
         if "num_sampled_nodes" in graph[USER]:
             return self._encode_seeds(graph)
@@ -185,7 +190,13 @@ class Network(nn.Module, ABC):
 
     def _encode_seeds(self, graph: HeteroData) -> dict[str, Tensor]:
         """`encode` of a sampled graph."""
-        depth = len(self.layers)
+        depth, sampled = len(self.layers), len(graph[USER].num_sampled_nodes) - 1
+        if depth > sampled:
+            enough = ",".join(["10", *["5"] * (depth - 1)])
+            raise UserError(
+                f"The network has {depth} layers (model.layers), but loader.fan_out samples {sampled} hops: give it a "
+                f"number for each layer, such as loader.fan_out=[{enough}]."
+            )
         h = self.embed(graph, _within(graph, depth))
         for place, layer in enumerate(self.layers):
             hops = depth - place - 1  # nodes up to this many hops away are still needed after this layer
@@ -311,13 +322,30 @@ def _gathered(vectors: Tensor, rows: Tensor) -> Tensor:
     return vectors.index_select(0, rows.flatten()).view(*rows.shape, vectors.shape[1])
 
 
-def check_settings(*, hidden: int, layers: int, dropout: float, feature_dropout: float, heads: int = 1) -> None:
-    """Raise `UserError` for sizes that no network can have."""
-    for name, value, least in (("hidden", hidden, 1), ("layers", layers, 0), ("heads", heads, 1)):
-        if value < least:
-            raise UserError(f"model.{name} is {value}: it must be at least {least}.")
+def check_settings(
+    *,
+    hidden: int,
+    layers: int,
+    dropout: float,
+    feature_dropout: float,
+    head_hidden: int,
+    category_dim: int,
+    similarity: bool,
+    popularity_gates: bool,
+    heads: int = 1,
+) -> None:
+    """Raise `UserError` for settings that no network can have."""
+    for name, size in (
+        ("hidden", hidden),
+        ("heads", heads),
+        ("head_hidden", head_hidden),
+        ("category_dim", category_dim),
+    ):
+        check_count(f"model.{name}", size, 1)
+    check_count("model.layers", layers, 0)
     if hidden % heads:
         raise UserError(f"model.hidden is {hidden}: it must be a multiple of model.heads, {heads}.")
     for name, probability in (("dropout", dropout), ("feature_dropout", feature_dropout)):
-        if not 0 <= probability < 1:
-            raise UserError(f"model.{name} is {probability}: it must be at least 0 and below 1.")
+        check_number(f"model.{name}", probability, 0, 1, below=True)
+    check_switch("model.similarity", similarity)
+    check_switch("model.popularity_gates", popularity_gates)

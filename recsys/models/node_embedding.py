@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsys.errors import UserError
+from recsys.checks import check_count, check_number
 from recsys.graph.schema import GraphSchema
 from recsys.models.layers import BatchNorm
 
@@ -128,10 +128,8 @@ def id_embeddings(schema: GraphSchema, dim: int | None, *, hidden: int, dropout:
     Raises:
         UserError: for a width or a probability that cannot be.
     """
-    if dim is not None and (not isinstance(dim, int) or isinstance(dim, bool) or dim < 1):
-        raise UserError(f"model.id_embedding is {dim}: it must be a width of at least 1, or null for no embeddings.")
-    if not 0 <= dropout < 1:
-        raise UserError(f"model.id_dropout is {dropout}: it must be at least 0 and below 1.")
+    check_count("model.id_embedding", dim, 1, optional=True)
+    check_number("model.id_dropout", dropout, 0, 1, below=True)
     if dim is None:
         return {}
     return {

@@ -137,6 +137,16 @@ def test_targets_by_type_and_value() -> None:
     assert tiny_log().is_target.all()
 
 
+def test_types_that_are_codes_are_named_by_numbers() -> None:
+    tables = tiny_tables()
+    types = tables.interactions["type"].map({name: code for code, name in enumerate(TYPES)})
+    coded = replace(tables, interactions=tables.interactions.assign(type=types))
+    log = prepare(coded, LogSettings(target=[1], weights={1: 2, 0: 0})).log
+    assert log.types == ("0", "1", "2", "3")
+    assert log.is_target.tolist() == (log.type == 1).tolist()
+    assert log.weight[log.type == 1].tolist() == [2] * int((log.type == 1).sum())
+
+
 def test_given_boundaries_replace_the_shares() -> None:
     log = tiny_log()
     t_val, t_test = log.time[20], log.time[50]

@@ -46,6 +46,13 @@ def test_weights_of_the_user() -> None:
     assert weights == (TypeWeight(1, True), TypeWeight(5), TypeWeight(0.5), TypeWeight(2, True))
 
 
+def test_types_that_are_codes_are_named_by_words_or_numbers() -> None:
+    for given in ({0: 2, 1.0: "value"}, {"0": 2, "1": "value"}):
+        assert type_weights(("0", "1", "10"), given) == (TypeWeight(2), TypeWeight(1, True), TypeWeight(1))
+    with pytest.raises(UserError, match=r"event type 2, .*only 0, 1"):
+        type_weights(("0", "1"), {2: 1})
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -57,6 +64,7 @@ def test_weights_of_the_user() -> None:
         ({"view": "much"}, "weight of view is 'much'"),
         ({"view": None}, "weight of view is None"),
         ({"view": {"wieght": 1}}, "unknown entry wieght"),
+        ({"view": {"by_value": "none"}}, r"data\.weights\.view\.by_value is none: it must be true or false"),
         ({"view": 0, "like": 0}, "All weights.* are 0"),
     ],
 )

@@ -24,13 +24,13 @@ def test_windows_that_are_no_shares_are_refused(windows: Any) -> None:
 @pytest.mark.parametrize("name", ["creators", "tags", "time_features"])
 @pytest.mark.parametrize("value", ["no", 0, None])
 def test_switches_are_true_or_false(name: str, value: Any) -> None:
-    with pytest.raises(UserError, match=rf"graph\.{name} must be true or false"):
+    with pytest.raises(UserError, match=rf"graph\.{name} is {value}: it must be true or false"):
         GraphSettings(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["users", "contents"])
 def test_switches_of_similarity_are_true_or_false(name: str) -> None:
-    with pytest.raises(UserError, match=rf"graph\.similarity\.{name} must be true or false"):
+    with pytest.raises(UserError, match=rf"graph\.similarity\.{name} is no: it must be true or false"):
         SimilaritySettings(**{name: "no"})  # type: ignore[arg-type]
 
 

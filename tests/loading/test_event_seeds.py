@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,7 +121,9 @@ def test_by_hand() -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "value"), [("horizon", -0.1), ("horizon", 1.0), ("start_share", 1.0)])
-def test_shares_out_of_range_are_refused(name: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("horizon", -0.1), ("horizon", 1.0), ("horizon", "a"), ("start_share", 1.0)]
+)
+def test_shares_out_of_range_are_refused(name: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"loader.{name} is {value}"):
         EventSeeds(random_log(0), **{"horizon": 0.1, "start_share": 0.3, name: value})

@@ -233,6 +233,8 @@ def test_popularity_follows_the_log_it_is_asked_about() -> None:
     ("build", "message"),
     [
         (lambda: Uniform(count=0), "negatives.count is 0"),
+        (lambda: Uniform(count=2.5), "negatives.count is 2.5: it must be a whole number of at least 1"),
+        (lambda: Popularity(alpha="a"), "negatives.alpha is a: it must be a number of at least 0"),
         (lambda: InBatch(count=-1), "negatives.count is -1"),
         (lambda: Popularity(count=0), "negatives.count is 0"),
         (lambda: Popularity(alpha=-0.1), "negatives.alpha is -0.1"),

@@ -176,7 +176,7 @@ def test_what_cannot_reach_the_seeds_is_left_out_and_changes_nothing(name: str) 
     log = some_log()
     graph = TemporalGraph(log, fit_encoders(log))
     torch.manual_seed(0)
-    for layers in (0, 1, 2, 3):
+    for layers in (0, 1, 2):
         network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, layers=layers, id_embedding=4).eval()
         batch = make_loader(log, fan_out=[3, 2]).batch(0, 0)
         whole = batch.graph.clone()
@@ -187,6 +187,20 @@ def test_what_cannot_reach_the_seeds_is_left_out_and_changes_nothing(name: str) 
         for kind in batch.graph.node_types:
             assert len(trimmed[kind]) == batch.graph[kind].num_sampled_nodes[0]
             assert torch.allclose(trimmed[kind], every[kind][: len(trimmed[kind])], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_hops_beyond_the_layers_change_nothing_and_layers_beyond_the_hops_are_refused(name: str) -> None:
+    log = some_log()
+    graph = TemporalGraph(log, fit_encoders(log))
+    network = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, layers=1).eval()
+    one_hop, two_hops = (make_loader(log, fan_out=fan_out).batch(0, 0).graph for fan_out in ([3], [3, 2]))
+    with torch.no_grad():
+        expected, found = network.encode(one_hop), network.encode(two_hops)
+        assert all(torch.equal(found[kind], expected[kind]) for kind in expected)
+        deep = NETWORKS[name](graph.schema, hidden=16, head_hidden=8, layers=3)
+        with pytest.raises(UserError, match=r"3 layers .*samples 2 hops.*loader.fan_out=\[10,5,5\]"):
+            deep.encode(two_hops)
 
 
 def test_similarity_edges_are_those_of_the_last_refresh() -> None:
@@ -363,6 +377,13 @@ def test_fan_out_by_relation() -> None:
         ({"fan_out_of": {"views": [1, 1]}}, "loader.fan_out_of names views"),
         ({"fan_out_of": {"view": [1]}}, "as many for each edge type"),
         ({"strategy": "decay"}, "positive half_life"),
+        ({"half_life": "a"}, "loader.half_life is a: it must be a number above 0, or null"),
+        ({"half_life": 0}, "loader.half_life is 0"),
+        ({"batch_size": 2.5}, "loader.batch_size is 2.5: it must be a whole number of at least 1"),
+        ({"threads": True}, "loader.threads is True"),
+        ({"replace": "none"}, "loader.replace is none: it must be true or false"),
+        ({"pin_memory": "off"}, "loader.pin_memory is off"),
+        ({"persistent_workers": "no"}, "loader.persistent_workers is no"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

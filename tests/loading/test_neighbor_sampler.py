@@ -324,6 +324,21 @@ def test_what_does_not_fit_is_refused(data: HeteroData, options: dict, message: 
         TemporalNeighborSampler(data, **{"fan_out": [2], **options})
 
 
+def test_no_more_types_than_can_be_told_apart() -> None:
+    data = star(0)
+    for number in range(256 - len(data.edge_types)):
+        data["user", f"rates_{number}", "item"].edge_index = torch.tensor([[number], [0]])
+    data["user"].num_nodes = 256
+    seeds = Seeds(
+        {"item": np.zeros(1, int)}, {"item": np.zeros(1, int)}, np.array([4]), subgraph_keys(0, 0, np.arange(1))
+    )
+    out = TemporalNeighborSampler(data, [-1]).subgraphs(seeds)
+    assert sorted(out.node["user"].tolist()) == list(range(256 - len(star(0).edge_types)))
+    data["user", "one more", "item"].edge_index = torch.zeros((2, 0), dtype=torch.int64)
+    with pytest.raises(UserError, match=r"257 types of nodes or edges, but .* only 256 apart"):
+        TemporalNeighborSampler(data, [-1])
+
+
 @pytest.mark.skipif(HAS_PYG_LIB, reason="pyg-lib is installed")
 def test_pyg_lib_is_asked_for_in_one_sentence_where_it_is_missing() -> None:
     with pytest.raises(UserError, match=r"not installed here.*loader\.sampler=numba"):

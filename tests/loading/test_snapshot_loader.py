@@ -1,5 +1,6 @@
 import logging
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,10 +221,11 @@ def test_the_order_of_windows_changes_with_the_epoch() -> None:
     ("settings_", "message"),
     [
         ({"max_seeds": 0}, "loader.max_seeds is 0"),
+        ({"max_seeds": 2.5}, "loader.max_seeds is 2.5: it must be a whole number of at least 1, or null"),
         ({"num_workers": -1}, "loader.num_workers is -1"),
         ({"snapshots": 0}, "loader.snapshots is 0"),
     ],
 )
-def test_arguments_out_of_range(settings_: dict[str, int], message: str) -> None:
+def test_arguments_out_of_range(settings_: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_loader(tiny_log(), **settings_)

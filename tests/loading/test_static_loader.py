@@ -182,8 +182,12 @@ def test_more_parts_than_pairs() -> None:
 
 @pytest.mark.parametrize(
     ("settings_", "message"),
-    [({"parts": 0}, "loader.parts is 0"), ({"num_workers": -1}, "loader.num_workers is -1")],
+    [
+        ({"parts": 0}, "loader.parts is 0"),
+        ({"parts": 1.5}, "loader.parts is 1.5"),
+        ({"num_workers": -1}, "loader.num_workers is -1"),
+    ],
 )
-def test_arguments_out_of_range(settings_: dict[str, int], message: str) -> None:
+def test_arguments_out_of_range(settings_: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_loader(tiny_log(), **settings_)

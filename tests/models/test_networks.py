@@ -466,10 +466,10 @@ def test_event_types_may_have_any_name() -> None:
         ({"layers": -1}, r"model\.layers"),
         ({"heads": 0}, r"model\.heads"),
         ({"dropout": 1.0}, r"model\.dropout"),
-        ({"feature_dropout": -0.1}, r"model\.feature_dropout is -0\.1: it must be at least 0 and below 1"),
+        ({"feature_dropout": -0.1}, r"model\.feature_dropout is -0\.1: it must be a number of at least 0 and below 1"),
         ({"edge_attributes": ["speed"]}, "speed"),
         ({"edge_weights": "speed"}, "speed"),
-        ({"id_embedding": 0}, r"model\.id_embedding is 0: it must be a width"),
+        ({"id_embedding": 0}, r"model\.id_embedding is 0: it must be a whole number of at least 1, or null"),
         ({"id_embedding": 4, "id_dropout": 1.0}, r"model\.id_dropout is 1\.0"),
         ({"pair": "walk"}, r"model\.pair is 'walk': choose among none, co_engagement, propagate, local_gnn"),
     ],
@@ -477,6 +477,24 @@ def test_event_types_may_have_any_name() -> None:
 def test_impossible_settings_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         NETWORKS["gat_sage"](small_graph().schema, **settings)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"popularity_gates": "none"}, r"model\.popularity_gates is none: it must be true or false"),
+        ({"similarity": "off"}, r"model\.similarity is off: it must be true or false"),
+        ({"head_hidden": 0}, r"model\.head_hidden is 0: it must be a whole number of at least 1"),
+        ({"category_dim": -1}, r"model\.category_dim is -1"),
+        ({"hidden": 8.0}, r"model\.hidden is 8\.0"),
+        ({"layers": True}, r"model\.layers is True"),
+        ({"dropout": "a"}, r"model\.dropout is a: it must be a number"),
+    ],
+)
+def test_settings_that_mean_nothing_are_errors_of_both(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        NETWORKS[name](small_graph().schema, **settings)
 
 
 def test_unknown_edge_weights_of_hetero_sage_are_an_error() -> None:

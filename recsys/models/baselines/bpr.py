@@ -5,10 +5,11 @@ from typing import Any
 
 from scipy.sparse import csr_array
 
+from recsys.checks import check_number
 from recsys.data.event_log import EventLog
 from recsys.models.baselines.factors import FactorPeer
 from recsys.models.baselines.past import interactions
-from recsys.models.baselines.settings import check_number, check_share
+from recsys.models.baselines.settings import check_share
 
 
 class Bpr(FactorPeer):
@@ -45,8 +46,8 @@ class Bpr(FactorPeer):
         cold_window: float | None = 0.1,
         seed: int = 0,
     ) -> None:
-        check_number("learning_rate", learning_rate, 0, 10, above=True)
-        check_number("regularization", regularization, 0, 10)
+        check_number("model.learning_rate", learning_rate, 0, 10, above=True)
+        check_number("model.regularization", regularization, 0, 10)
         check_share("window", window)
         own = {"learning_rate": learning_rate, "regularization": regularization, "window": window}
         super().__init__(

@@ -5,12 +5,13 @@ import pandas as pd
 from scipy.sparse import csr_array, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from recsys.checks import check_number
 from recsys.data.event_log import EventLog
 from recsys.data.kinds import exploded_words
 from recsys.errors import UserError
 from recsys.models.baselines.past import interactions, known_rows, shares, unit_rows
 from recsys.models.baselines.personal_peer import PersonalPeer
-from recsys.models.baselines.settings import check_events, check_half_life, check_number
+from recsys.models.baselines.settings import check_events, check_half_life
 
 MAX_WORDS = 50_000
 
@@ -54,7 +55,7 @@ class ContentBased(PersonalPeer):
     ) -> None:
         parts = {"category": category, "creator": creator, "tags": tags, "text": text}
         for part, weight in parts.items():
-            check_number(part, weight, 0, 1e3)
+            check_number(f"model.{part}", weight, 0, 1e3)
         check_events(events)
         check_half_life("history_half_life", history_half_life)
         more = {"events": events, "history_half_life": history_half_life, "cold_window": cold_window}

@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
+from recsys.checks import check_count, check_number
 from recsys.data.event_log import EventLog
 from recsys.models.baselines.past import interactions, known_rows
 from recsys.models.baselines.personal_peer import PersonalPeer
-from recsys.models.baselines.settings import check_count, check_events, check_half_life, check_number
+from recsys.models.baselines.settings import check_events, check_half_life
 
 MOST_CONTENTS = 30_000  # 7 GB a matrix
 
@@ -43,8 +44,8 @@ class Ease(PersonalPeer):
         history_half_life: float | None = 0.2,
         cold_window: float | None = 0.1,
     ) -> None:
-        check_number("l2", l2, 0, 1e9, above=True)
-        check_count("max_contents", max_contents, 1, MOST_CONTENTS)
+        check_number("model.l2", l2, 0, 1e9, above=True)
+        check_count("model.max_contents", max_contents, 1, MOST_CONTENTS)
         check_events(events)
         check_half_life("half_life", half_life)
         check_half_life("history_half_life", history_half_life)

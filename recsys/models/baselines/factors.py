@@ -10,11 +10,12 @@ import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 from threadpoolctl import threadpool_limits
 
+from recsys.checks import check_count
 from recsys.data.event_log import EventLog
 from recsys.errors import UserError
 from recsys.models.baselines.past import known_rows
 from recsys.models.baselines.personal_peer import PersonalPeer
-from recsys.models.baselines.settings import check_count, check_events, check_seed
+from recsys.models.baselines.settings import check_events, check_seed
 
 MOST_FACTORS = 1024
 MOST_ITERATIONS = 10_000
@@ -47,8 +48,8 @@ class FactorPeer(PersonalPeer):
         cold_window: float | None,
         seed: int,
     ) -> None:
-        check_count("factors", factors, 1, MOST_FACTORS)
-        check_count("iterations", iterations, 1, MOST_ITERATIONS)
+        check_count("model.factors", factors, 1, MOST_FACTORS)
+        check_count("model.iterations", iterations, 1, MOST_ITERATIONS)
         check_events(events)
         check_seed(seed)
         shared = {"factors": factors, "iterations": iterations, "events": events, "seed": seed}

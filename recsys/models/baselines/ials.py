@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from scipy.sparse import csr_array
 
+from recsys.checks import check_number
 from recsys.data.event_log import EventLog
 from recsys.models.baselines.factors import FactorPeer
 from recsys.models.baselines.past import interactions
-from recsys.models.baselines.settings import check_half_life, check_number
+from recsys.models.baselines.settings import check_half_life
 
 
 class Ials(FactorPeer):
@@ -45,8 +46,8 @@ class Ials(FactorPeer):
         cold_window: float | None = 0.1,
         seed: int = 0,
     ) -> None:
-        check_number("regularization", regularization, 0, 1e6, above=True)
-        check_number("alpha", alpha, 0, 1e6, above=True)
+        check_number("model.regularization", regularization, 0, 1e6, above=True)
+        check_number("model.alpha", alpha, 0, 1e6, above=True)
         check_half_life("half_life", half_life)
         own = {"regularization": regularization, "alpha": alpha, "half_life": half_life}
         super().__init__(

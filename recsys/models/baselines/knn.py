@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from recsys.checks import check_count, check_number
 from recsys.data.event_log import EventLog
 from recsys.models.baselines.neighbours import MOST_NEIGHBOURS, Neighbours
 from recsys.models.baselines.past import interactions, known_rows, shares
 from recsys.models.baselines.personal_peer import PersonalPeer
-from recsys.models.baselines.settings import TARGET, check_count, check_events, check_half_life, check_number
+from recsys.models.baselines.settings import TARGET, check_events, check_half_life
 
 
 class KnnPeer(PersonalPeer):
@@ -36,8 +37,8 @@ class KnnPeer(PersonalPeer):
         history_half_life: float | None = 0.1,
         cold_window: float | None = 0.1,
     ) -> None:
-        check_count("neighbours", neighbours, 1, MOST_NEIGHBOURS)
-        check_number("shrinkage", shrinkage, 0, 1e6)
+        check_count("model.neighbours", neighbours, 1, MOST_NEIGHBOURS)
+        check_number("model.shrinkage", shrinkage, 0, 1e6)
         check_events(events)
         check_half_life("half_life", half_life)
         check_half_life("history_half_life", history_half_life)

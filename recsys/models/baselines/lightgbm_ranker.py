@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recsys.checks import check_count, check_number, check_switch
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.errors import UserError
@@ -18,7 +19,7 @@ from recsys.loading.negatives import NegativeRequest, Uniform
 from recsys.loading.seeds import Window, training_windows
 from recsys.models.baselines.flat_table import FlatTable
 from recsys.models.baselines.peer import Peer
-from recsys.models.baselines.settings import check_count, check_number, check_seed
+from recsys.models.baselines.settings import check_seed
 
 logger = logging.getLogger(__name__)
 
@@ -85,16 +86,15 @@ class LightGbmRanker(Peer):
         max_rows: int = 200_000,
         seed: int = 0,
     ) -> None:
-        if not isinstance(pair_counts, bool):
-            raise UserError(f"model.pair_counts is {pair_counts}: it must be true or false.")
-        check_count("num_leaves", num_leaves, 2, MOST_LEAVES)
-        check_number("learning_rate", learning_rate, 0, 1, above=True)
-        check_count("num_trees", num_trees, 1, MOST_TREES)
-        check_count("min_child_samples", min_child_samples, 1, MOST_ROWS)
-        check_count("negatives", negatives, 1, MOST_GROUP_ROWS - 1)
-        check_count("snapshots", snapshots, 1, MOST_SNAPSHOTS)
-        check_count("reach", reach, 1, MOST_SNAPSHOTS)
-        check_count("max_rows", max_rows, 2, MOST_ROWS)
+        check_switch("model.pair_counts", pair_counts)
+        check_count("model.num_leaves", num_leaves, 2, MOST_LEAVES)
+        check_number("model.learning_rate", learning_rate, 0, 1, above=True)
+        check_count("model.num_trees", num_trees, 1, MOST_TREES)
+        check_count("model.min_child_samples", min_child_samples, 1, MOST_ROWS)
+        check_count("model.negatives", negatives, 1, MOST_GROUP_ROWS - 1)
+        check_count("model.snapshots", snapshots, 1, MOST_SNAPSHOTS)
+        check_count("model.reach", reach, 1, MOST_SNAPSHOTS)
+        check_count("model.max_rows", max_rows, 2, MOST_ROWS)
         check_seed(seed, MOST_SEED)
         options = {
             "num_leaves": num_leaves,

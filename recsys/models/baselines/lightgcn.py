@@ -5,11 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recsys.checks import check_count, check_number
 from recsys.data.event_log import EventLog
 from recsys.loading.seeds import place_in
 from recsys.models.baselines.past import interactions
 from recsys.models.baselines.personal_peer import PersonalPeer
-from recsys.models.baselines.settings import check_count, check_events, check_number, check_seed, check_share
+from recsys.models.baselines.settings import check_events, check_seed, check_share
 from recsys.models.neighbours import Neighbours
 
 SPREAD = 0.1  # standard deviation of the first vectors, as in the authors' code
@@ -61,12 +62,12 @@ class LightGcn(PersonalPeer):
         cold_window: float | None = 0.1,
         seed: int = 0,
     ) -> None:
-        check_count("dim", dim, 1, MOST_DIM)
-        check_count("layers", layers, 0, MOST_LAYERS)
-        check_count("epochs", epochs, 1, MOST_EPOCHS)
-        check_number("learning_rate", learning_rate, 0, 10, above=True)
-        check_number("l2", l2, 0, 10)
-        check_count("batch_size", batch_size, 1, MOST_PAIRS)
+        check_count("model.dim", dim, 1, MOST_DIM)
+        check_count("model.layers", layers, 0, MOST_LAYERS)
+        check_count("model.epochs", epochs, 1, MOST_EPOCHS)
+        check_number("model.learning_rate", learning_rate, 0, 10, above=True)
+        check_number("model.l2", l2, 0, 10)
+        check_count("model.batch_size", batch_size, 1, MOST_PAIRS)
         check_events(events)
         check_share("window", window)
         check_seed(seed)

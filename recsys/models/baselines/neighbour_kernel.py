@@ -5,8 +5,9 @@ It runs without the interpreter's lock; `neighbours.py` calls it on parts of the
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from recsys.compiled import outer
 
 
 class Rows(NamedTuple):
@@ -17,7 +18,7 @@ class Rows(NamedTuple):
     value: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@outer
 def nearest_rows(
     asked: np.ndarray,
     matrix: Rows,

@@ -1,7 +1,6 @@
 """Checks of the peers' settings, which may come from a command line or from a bundle of unknown origin."""
 
-import math
-
+from recsys.checks import check_count, check_number
 from recsys.errors import UserError
 
 TARGET, ALL = "target", "all"
@@ -11,28 +10,6 @@ EVENTS = (TARGET, ALL)
 LEAST_HALF_LIFE = 0.005
 
 MOST_SEED = 2**32 - 1
-
-
-def check_number(name: str, value: object, least: float, most: float, *, above: bool = False) -> None:
-    """Check that the setting `name` of a peer is a number in [least, most], with `above` in (least, most].
-
-    Raises:
-        UserError: it is not.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not least <= value <= most or (above and value == least):  # type: ignore[operator]
-        bounds = f"above {least:g} and at most {most:g}" if above else f"from {least:g} to {most:g}"
-        raise UserError(f"model.{name} is {value}: give a number {bounds}.")
-
-
-def check_count(name: str, value: object, least: int, most: int) -> None:
-    """Check that the setting `name` of a peer is a whole number in [least, most].
-
-    Raises:
-        UserError: it is not.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise UserError(f"model.{name} is {value}: give a whole number from {least} to {most}.")
 
 
 def check_share(name: str, value: object) -> None:
@@ -54,7 +31,7 @@ def check_half_life(name: str, value: object) -> None:
     """
     if value is not None:
         try:
-            check_number(name, value, LEAST_HALF_LIFE, 1)
+            check_number(f"model.{name}", value, LEAST_HALF_LIFE, 1)
         except UserError:
             raise UserError(
                 f"model.{name} is {value}: it must be a share of the events from {LEAST_HALF_LIFE:g} to 1, after which "
@@ -78,4 +55,4 @@ def check_seed(value: object, most: int = MOST_SEED) -> None:
     Raises:
         UserError: it is no whole number from 0 to `most`.
     """
-    check_count("seed", value, 0, most)
+    check_count("model.seed", value, 0, most)

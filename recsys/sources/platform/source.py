@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from recsys.checks import check_switch
 from recsys.errors import UserError
 from recsys.sources.base import Tables
 from recsys.sources.platform.api import PlatformApi
@@ -53,6 +54,7 @@ class PlatformSource:
         self.max_age_hours = max_age_hours
         self.raw = None if raw is None else Path(raw).expanduser()
         self.read_at = read_at
+        check_switch("data.leaky_totals", leaky_totals)
         self.leaky_totals = leaky_totals
 
     def load(self) -> Tables:

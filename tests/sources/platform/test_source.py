@@ -66,6 +66,8 @@ def test_the_time_of_reading_can_be_given(tmp_path: Path) -> None:
     save(tmp_path, generate(), packed=True)
     tables = source(tmp_path, raw=tmp_path, read_at="2026-01-31T18:30:00").load()
     assert set(tables.readings["users"]["read_at"]) == {pd.Timestamp("2026-01-31 18:30:00").value}
+    with pytest.raises(UserError, match="leaky_totals is none: it must be true or false"):
+        source(tmp_path, raw=tmp_path, leaky_totals="none")
     with pytest.raises(UserError, match="read_at=soon"):
         source(tmp_path, raw=tmp_path, read_at="soon").load()
 

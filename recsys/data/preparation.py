@@ -199,6 +199,13 @@ def _build_log(
     type_, value = events["type"].to_numpy(copy=True), events["value"].to_numpy(dtype=np.float32)
     weights = type_weights(types, settings.weights)
     num_train = int(np.searchsorted(time, t_val, side="left"))
+    weight = event_weights(type_, value, num_train, types, weights)
+    is_target = _targets(type_, value, types, settings)
+    if is_target[:num_train].any() and not weight[:num_train][is_target[:num_train]].any():
+        raise UserError(
+            "Every target event before validation has the weight 0, so nothing could be learned from it: give a type "
+            "of data.target a weight above 0 in data.weights."
+        )
     return EventLog(
         name=tables.name,
         types=types,
@@ -206,9 +213,9 @@ def _build_log(
         content=content_number[events["content"].to_numpy()],
         type=type_,
         value=value,
-        weight=event_weights(type_, value, num_train, types, weights),
+        weight=weight,
         time=time,
-        is_target=_targets(type_, value, types, settings),
+        is_target=is_target,
         users=users,
         contents=contents,
         creators=creators,

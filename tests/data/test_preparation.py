@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recsys.data.event_log import NEVER, Boundaries, EventLog, NodeTable
 from recsys.data.preparation import LogSettings, prepare
+from recsys.errors import UserError
 from recsys.sources.base import Tables
 from tests.factories import TYPES, tiny_log, tiny_tables
 
@@ -125,6 +126,12 @@ def test_labels_by_hand() -> None:
     assert log.weight.tolist() == [0, 1, 3, 1, 4, 0.25, 1, 0.75, 1, 3]
     assert log.max_weight == 4
     assert log.label.tolist() == [0, 0.25, 0.75, 0.25, 1, 0.0625, 0.25, 0.1875, 0.25, 0.75]
+
+
+def test_targets_that_all_weigh_nothing_cannot_be_learned() -> None:
+    with pytest.raises(UserError, match=r"weight 0.* data\.weights"):
+        tiny_log(settings=LogSettings(target=["like"], weights={"like": 0}))
+    tiny_log(settings=LogSettings(target=["like", "view"], weights={"like": 0}))
 
 
 def test_targets_by_type_and_value() -> None:

@@ -180,7 +180,7 @@ def refit(
 
     The recipe is fixed: every epoch has the learning rates that it had in the training that validation has watched, no
     scheduler reacts to anything, and the weights after the last epoch count. An epoch has as many steps as `data` gives
-    it, so more of them where the training part is longer.
+    it: from windows as many as before, each with more pairs, unless they are split; by neighbour sampling more.
 
     Args:
         make_trainer: builds the trainer.

@@ -1,4 +1,4 @@
-"""Every command of the README runs, in its order, on small sizes."""
+"""Every command of the README runs, in its order, on small sizes, and so does its Python."""
 
 import os
 import re
@@ -8,11 +8,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch_geometric.data import HeteroData
+from torch_geometric.loader import LinkLoader
 
+from recsys.data.interaction_index import InteractionIndex
+from recsys.loading.negatives import Uniform
 from recsys.sources.synthetic import SyntheticPlatform
 from tests.conftest import ROOT
+from tests.factories import tiny_log
 from tests.sources.platform.server import TOKEN, TOKEN_VARIABLE, Server, generate, serving
 
 SMALL_PLATFORM = ("data.num_users=150", "data.num_contents=200", "data.num_events=4000")
@@ -24,6 +31,32 @@ def commands() -> list[str]:
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return [line[2:].split("  #")[0].strip() for line in lines if line.startswith("$ ")]
+
+
+def test_the_samplers_example_runs() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    log, data, edges = tiny_log(num_contents=30), HeteroData(), ("user", "buys", "item")
+    data["user"].num_nodes, data["item"].num_nodes = len(log.users), len(log.contents)
+    data["item"].time = torch.from_numpy(log.contents.exists_from)
+    data[edges].edge_index, data[edges].time = (
+        torch.from_numpy(np.stack([log.user, log.content])),
+        torch.from_numpy(log.time),
+    )
+    names = {"data": data, "log": log, "index": InteractionIndex(log), "negatives": Uniform(count=2)}
+    exec(block, names)
+    assert len(next(iter(names["batches"]))["user", "buys", "item"].edge_label) > 1
+
+    asked = {
+        "edge_label_index": (edges, data[edges].edge_index[:, -4:]),
+        "edge_label_time": data[edges].time[-1].expand(4),
+    }
+    for sampler, is_one_set in ((names["shared"], True), (names["own"], False)):
+        triplets = {"mode": "triplet", "amount": 2}
+        batch = next(iter(LinkLoader(data, sampler, **asked, neg_sampling=triplets, batch_size=4)))
+        negative = batch["item"].n_id[batch["item"].dst_neg_index]
+        assert (negative == negative[0]).all() == is_one_set
+        user = batch["user"].n_id[batch["user"].src_index].numpy()[:, None]
+        assert not names["index"].seen_before(user, negative.numpy(), int(log.time[-1])).any()
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ class NodeTable:
 class Boundaries:
     """Times (ns) that split the log: train = [start, t_val), validation = [t_val, t_test), test = [t_test, end].
 
-    Events at a boundary's exact time belong to the later part (DESIGN, "boundaries"; report, section III.C).
+    Events at a boundary's exact time belong to the later part (report, section III.C).
 
     Attributes:
         t_val, t_test, end: see above.

@@ -17,7 +17,7 @@ from recsys.data.readings import Readings
 from recsys.errors import UserError
 from recsys.sources.base import Kind
 
-FORMAT = 1  # raised whenever the files' layout changes
+FORMAT = 2  # raised whenever the files' layout changes
 
 _SETTINGS = "log.json"
 _EVENTS = {

@@ -85,8 +85,9 @@ class Network(nn.Module, ABC):
     beside its gates and its level, a content's is the tower's beside its popularity; paths are given to the methods
     that ask for logits.
 
-    It is inductive: no node has an identity of its own, unless `ids` give one to those met in training, so one without
-    any event gets its vector from features, creator, tags and similar nodes.
+    It is inductive: no user, content or creator has an identity of its own, unless `ids` give one to users and contents
+    met in training, so one without any event gets its vector from features, creator, tags and similar nodes. A tag that
+    was known before t_val is a category of its own.
 
     Attributes:
         name: what the network is called in `registry.NETWORKS`.

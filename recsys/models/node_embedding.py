@@ -14,7 +14,8 @@ from recsys.models.layers import BatchNorm
 class NodeEmbedding(nn.Module):
     """Linear(Concat(CategoryEmbed(x_cat), BatchNorm(x))): the report's ContentEmbedding (Eq. 3) and its projection.
 
-    Index 0 of each vocabulary means unknown; its vector starts at zero, so a value never seen in training says nothing.
+    Index 0 of each vocabulary means unknown: missing, never seen in training or hidden by `feature_dropout`. Its vector
+    starts at zero and is learned where values are missing or hidden.
 
     Args:
         numbers: width of `x`, may be 0.

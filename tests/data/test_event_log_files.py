@@ -123,7 +123,7 @@ def test_tables_that_do_not_fit(name: str, column: str, value: object, says: str
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 2}, "format 2, but this version of recsys reads 1"),
+        ({"format": 1}, "format 1, but this version of recsys reads 2"),
         ({"format": None}, "format None"),
         ({"moods": [99]}, "mood is out of range"),
         ({"kinds": {}}, "is damaged"),

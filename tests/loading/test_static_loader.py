@@ -1,5 +1,6 @@
-"""The static loader: every training pair once an epoch, never a message of its own batch, nothing from t_val on."""
+"""The static loader: training pairs once an epoch, never messages of their own batch, nothing from t_val on."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,9 @@ def event_edges(graph: HeteroData) -> dict[tuple[str, str, str], list[Edge]]:
 @pytest.mark.parametrize("name", SAMPLERS)
 @given(seed=st.integers(0, 12), parts=st.sampled_from([1, 2, 5]))
 @settings(deadline=None, max_examples=5)
-def test_an_epoch_predicts_every_pair_once_and_never_from_itself(name: str, seed: int, parts: int) -> None:
+def test_an_epoch_predicts_every_pair_of_an_older_content_once_and_never_from_itself(
+    name: str, seed: int, parts: int
+) -> None:
     log = random_log(seed)
     t = log.boundaries.t_val
     whole = TemporalGraph(log, fit_encoders(log)).snapshot(t)
@@ -69,6 +72,14 @@ def test_an_epoch_predicts_every_pair_once_and_never_from_itself(name: str, seed
         if log.is_target[e]:
             label[pair] = max(label.get(pair, 0.0), float(log.label[e]))
 
+    born = log.contents.exists_from.tolist()
+
+    def can_be_asked_for(user: int, content: int) -> bool:
+        time = met[user, content]
+        left = [other for other, since in enumerate(born) if since < time and (user, other) not in met]
+        return born[content] < time and bool(left)
+
+    label = {pair: value for pair, value in label.items() if can_be_asked_for(*pair)}
     loader = make_loader(log, SAMPLERS[name], parts=parts)
     batches = list(loader.batches(epoch=1))
     assert len(loader) == len(batches) == parts
@@ -78,9 +89,9 @@ def test_an_epoch_predicts_every_pair_once_and_never_from_itself(name: str, seed
         assert dict(zip(seeds, batch.label.tolist(), strict=True)) == {pair: label[pair] for pair in seeds}
         assert batch.time.tolist() == [met[pair] for pair in seeds], "what came later knows the pair"
         assert batch.graph.time == t
-        for (user, _), negatives in zip(seeds, batch.content[:, 1:].tolist(), strict=True):
+        for (user, positive), negatives in zip(seeds, batch.content[:, 1:].tolist(), strict=True):
             assert not any((user, content) in met for content in negatives)
-            assert max(negatives) < log.contents.count_before(t)
+            assert max(born[content] for content in negatives) < met[user, positive], "no path leads to what is unborn"
 
         for edge_type, edges in event_edges(whole).items():
             expected = [edge for edge in edges if edge[:2] not in seeds]
@@ -92,7 +103,8 @@ def test_an_epoch_predicts_every_pair_once_and_never_from_itself(name: str, seed
 
 
 def test_messages_and_moods_worked_by_hand() -> None:
-    # At 50 the pairs are (0, 2), (1, 3), (0, 3), (1, 2), of which (0, 2) was met twice. Content 3 is sad.
+    # At 50 the pairs are (0, 2), (1, 3), (0, 3), (1, 2), of which (0, 2) was met twice. Content 3 is sad. The contents
+    # of (0, 2) and (1, 3) did not exist before: these pairs are messages only.
     events = [(0, 2, 10), (1, 3, 20), (0, 3, 30), (0, 2, 35), (1, 2, 40), (1, 2, 60)]
     log = hand_log(events, 50, moods_of={3: ["sad"], 0: ["old"]}, weight=[1, 2, 4, 3, 1, 4])
     loader = make_loader(log, parts=4)
@@ -104,21 +116,22 @@ def test_messages_and_moods_worked_by_hand() -> None:
         assert to_user.num_edges == to_content.num_edges
         found[user, content] = sorted(to_content.time.tolist())
         assert set(batch.content[0, 1:].tolist()) <= {0, 1}
-        assert batch.label.tolist() == [{(0, 2): 0.75, (1, 3): 0.5, (0, 3): 1.0, (1, 2): 0.25}[user, content]]
+        assert batch.label.tolist() == [{(0, 3): 1.0, (1, 2): 0.25}[user, content]]
         assert batch.mood.tolist() == ([1] if content == 3 else [])
         assert batch.mood_content.shape == (len(batch.mood), 4)
         assert 3 not in batch.mood_content[:, 1:]
-    assert found == {(0, 2): [20, 30, 40], (1, 3): [10, 30, 35, 40], (0, 3): [10, 20, 35, 40], (1, 2): [10, 20, 30, 35]}
+    assert found == {(0, 3): [10, 20, 35, 40], (1, 2): [10, 20, 30, 35]}
 
 
 def test_context_events_of_a_seed_are_no_messages_either() -> None:
-    # Only the like at 30 is a target; the same user met content 2 before, at 10.
-    events = [(0, 2, 10), (1, 2, 20), (0, 2, 30), (1, 2, 40)]
+    # Only the like at 30 is a target; the same user met content 2 before, at 20.
+    events = [(0, 2, 10), (1, 2, 20), (1, 2, 30), (0, 2, 40)]
     log = hand_log(events, 35, is_target=[False, False, True, True])
     (batch,) = make_loader(log).batches(0)
-    assert pairs_of(batch) == [(0, 2)]
-    assert batch.graph["user", "like", "content"].time.tolist() == [20]
-    assert batch.graph["content", "rev_like", "user"].time.tolist() == [20]
+    assert pairs_of(batch) == [(1, 2)]
+    assert batch.time.tolist() == [20]
+    assert batch.graph["user", "like", "content"].time.tolist() == [10]
+    assert batch.graph["content", "rev_like", "user"].time.tolist() == [10]
 
 
 def test_the_snapshot_that_others_share_stays_whole() -> None:
@@ -176,8 +189,19 @@ def test_a_batch_depends_on_its_epoch_and_place_alone_and_workers_give_the_same(
 def test_more_parts_than_pairs() -> None:
     log = hand_log([(0, 2, 10), (1, 3, 20), (0, 3, 30), (1, 2, 40), (0, 2, 50)], 50)
     loader = make_loader(log, parts=100)
-    assert len(loader) == 4
-    assert sorted(pair for batch in loader.batches(0) for pair in pairs_of(batch)) == [(0, 2), (0, 3), (1, 2), (1, 3)]
+    assert len(loader) == 2
+    assert sorted(pair for batch in loader.batches(0) for pair in pairs_of(batch)) == [(0, 3), (1, 2)]
+
+
+def test_pairs_that_cannot_be_asked_for_at_their_own_time_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    # With (0, 0), (0, 1) and (2, 2) a content appears; at 20 there is no other one than that of (1, 0).
+    log = hand_log([(0, 0, 10), (1, 0, 20), (0, 1, 30), (2, 0, 40), (2, 2, 45), (0, 1, 50)], 50)
+    with caplog.at_level(logging.INFO, logger="recsys.loading.static_loader"):
+        loader = make_loader(log)
+    assert sorted(pair for batch in loader.batches(0) for pair in pairs_of(batch)) == [(2, 0)]
+    assert "3 of contents that did not exist before the pair, 1 with no content left" in caplog.text
+    with pytest.raises(UserError, match="No training pair of 'by hand' can be asked for at its own time"):
+        make_loader(hand_log([(0, 2, 10), (1, 3, 20), (0, 2, 50)], 50))
 
 
 @pytest.mark.parametrize(

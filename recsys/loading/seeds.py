@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recsys.checks import check_count, check_number
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.data.positions import positions
@@ -92,8 +93,7 @@ def training_windows(
     Raises:
         UserError: for arguments out of range, or if no window has a seed.
     """
-    if reach is not None and reach < 1:
-        raise UserError(f"loader.reach is {reach}: it must be 1 or more, or null to go by the number of windows.")
+    check_count("loader.reach", reach, 1, optional=True)
     snapshots = num_windows(log) if snapshots is None else snapshots
     cuts = cut_times(log, snapshots, start_share)
     if reach is None:
@@ -167,10 +167,8 @@ def cut_times(log: EventLog, snapshots: int, start_share: float) -> np.ndarray:
     Raises:
         UserError: for arguments out of range, or if nothing happened before t_val.
     """
-    if snapshots < 1:
-        raise UserError(f"loader.snapshots is {snapshots}: it must be 1 or more.")
-    if not 0 <= start_share < 1:
-        raise UserError(f"loader.start_share is {start_share}: it must be at least 0 and below 1.")
+    check_count("loader.snapshots", snapshots, 1)
+    check_number("loader.start_share", start_share, 0, 1, below=True)
     num_events = log.count_before(log.boundaries.t_val)
     if not num_events:
         raise UserError(f"The training period of {log.name!r} has no event: use a larger data.train_share.")

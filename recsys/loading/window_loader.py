@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch_geometric.data import HeteroData
 
+from recsys.checks import check_count
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
-from recsys.errors import UserError
 from recsys.loading.batch import LinkBatch
 from recsys.loading.negatives import NegativeRequest, Negatives, NegativeSampler
 from recsys.loading.seeds import ContentMoods, Window
@@ -55,8 +55,7 @@ class WindowLoader(ABC):
         num_parts: Sequence[int],
         num_workers: int,
     ) -> None:
-        if num_workers < 0:
-            raise UserError(f"loader.num_workers is {num_workers}: it must be 0 or more.")
+        check_count("loader.num_workers", num_workers, 0)
         self._log = log
         self._index = index
         self._sampler = negatives

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recsys.errors import UserError
+from recsys.checks import check_number, check_switch
 
 
 class Objective(Protocol):
@@ -77,8 +77,8 @@ class SampledSoftmax:
     by_label = True
 
     def __init__(self, temperature: float = 1.0, log_q_correction: bool = True) -> None:
-        if not temperature > 0:
-            raise UserError(f"objective.temperature is {temperature}: it must be above 0.")
+        check_number("objective.temperature", temperature, 0, above=True)
+        check_switch("objective.log_q_correction", log_q_correction)
         self.temperature = temperature
         self.log_q_correction = log_q_correction
 

@@ -20,6 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from recsys.errors import UserError
 from recsys.memory import keep_freed_memory
 from recsys.options import check_options
+from recsys.resuming import resumed
 from recsys.tuning.workers import end_with_parent
 
 
@@ -95,30 +96,6 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "ckpt": config["ckpt"],
         "export": config["export"],
     }
-
-
-def resumed(arguments: list[str]) -> list[str]:
-    """Command-line arguments with those of the run that `ckpt=` names put before them, and its folder as run_dir.
-
-    Raises:
-        UserError: if the checkpoint or its run's `.hydra/overrides.yaml` is missing.
-    """
-    given = {argument.lstrip("+~").partition("=")[0]: argument.partition("=")[2] for argument in arguments}
-    path = given.get("ckpt", "null").strip("'\"")
-    if path in ("null", ""):
-        return arguments
-    checkpoint = Path(path)
-    if not checkpoint.is_file():
-        raise UserError(f"ckpt={path}: there is no such file; name the last.ckpt of a run's checkpoints folder.")
-    run_dir = checkpoint.resolve().parent.parent
-    if run_dir.name == "checkpoints":  # those of earlier origins lie one folder deeper
-        run_dir = run_dir.parent
-    overrides = run_dir / ".hydra" / "overrides.yaml"
-    if not overrides.is_file():
-        raise UserError(f"ckpt={path}: {overrides} is missing, so the run's own options are not known.")
-    before = [str(override) for override in OmegaConf.load(overrides)]
-    kept = [override for override in before if override.lstrip("+~").partition("=")[0] not in {*given, "run_dir"}]
-    return [*kept, *arguments, f'run_dir="{run_dir}"']
 
 
 def register_resolvers() -> None:

@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NoReturn, cast
 
 import hydra
@@ -154,6 +155,16 @@ def run() -> None:
         main()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         fail(str(user_error(error) or one_sentence(error)))
+    except OSError as error:
+        if error.filename is None or not is_from_before_main(error):
+            raise
+        fail(f"{error.filename}: {error.strerror}; give a folder that can be written as run_dir=DIR.")
+
+
+def is_from_before_main(error: BaseException) -> bool:
+    """Whether Hydra's part of a run has failed, which makes its folder and then calls `main`."""
+    calls = [frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)]
+    return "run_job" in calls and "main" not in calls
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
+from recsys.building import built
 from recsys.errors import UserError
 from recsys.files import replacing
 from recsys.loading.datamodule import GraphDataModule
@@ -125,7 +126,7 @@ def fit(
         UserError: if the training was interrupted.
     """
     recorded, callbacks = RecordedRates(), list(callbacks)
-    trainer = make_trainer(callbacks=[*callbacks, recorded], **options)
+    trainer = built("trainer", make_trainer, callbacks=[*callbacks, recorded], **options)
     choice = None if ckpt is None else Choice.read(folder)
     if choice is None or choice.max_epochs != trainer.max_epochs:
         for stale in (CHOICE, REFIT):
@@ -169,7 +170,9 @@ def refit(
         UserError: if the training was interrupted.
     """
     kept = ModelCheckpoint(dirpath=folder, filename=Path(REFIT).stem, enable_version_counter=False)
-    trainer = make_trainer(
+    trainer = built(
+        "trainer",
+        make_trainer,
         callbacks=[*(one for one in callbacks if not isinstance(one, WATCHING)), ReplayedRates(choice.rates), kept],
         logger=False,
         max_epochs=choice.epochs,

@@ -13,7 +13,7 @@ import train as train_py
 from recsys.errors import UserError
 from recsys.resuming import resumed
 from tests.conftest import ROOT, Command
-from tests.test_train import assert_one_sentence
+from tests.test_train import SMALL, assert_one_sentence
 
 
 def checkpoint(run: Path, *overrides: object, text: str | None = None) -> Path:
@@ -95,6 +95,11 @@ def test_options_of_a_run_are_taken_as_they_are(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, *own, "run_dir=elsewhere", "seed=4")
     assert resumed([f"ckpt={path}", "seed=5"]) == [*own, f"ckpt={path}", "seed=5", f'run_dir="{tmp_path}"']
     assert resumed(["seed=5"]) == ["seed=5"]
+
+
+def test_a_checkpoint_that_is_none_is_one_sentence(train: Command, tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, *SMALL)
+    assert_one_sentence(train(f"ckpt={path}"), f"{path} is missing, damaged or no checkpoint of a run")
 
 
 DAMAGED = {

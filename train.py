@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NoReturn, cast
 
 import hydra
@@ -21,6 +22,7 @@ from yaml import YAMLError
 from recsys.errors import UserError
 from recsys.memory import keep_freed_memory
 from recsys.options import check_options
+from recsys.resuming import resumed
 from recsys.tuning.workers import end_with_parent
 
 
@@ -98,30 +100,6 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def resumed(arguments: list[str]) -> list[str]:
-    """Command-line arguments with those of the run that `ckpt=` names put before them, and its folder as run_dir.
-
-    Raises:
-        UserError: if the checkpoint or its run's `.hydra/overrides.yaml` is missing.
-    """
-    given = {argument.lstrip("+~").partition("=")[0]: argument.partition("=")[2] for argument in arguments}
-    path = given.get("ckpt", "null").strip("'\"")
-    if path in ("null", ""):
-        return arguments
-    checkpoint = Path(path)
-    if not checkpoint.is_file():
-        raise UserError(f"ckpt={path}: there is no such file; name the last.ckpt of a run's checkpoints folder.")
-    run_dir = checkpoint.resolve().parent.parent
-    if run_dir.name == "checkpoints":  # those of earlier origins lie one folder deeper
-        run_dir = run_dir.parent
-    overrides = run_dir / ".hydra" / "overrides.yaml"
-    if not overrides.is_file():
-        raise UserError(f"ckpt={path}: {overrides} is missing, so the run's own options are not known.")
-    before = [str(override) for override in OmegaConf.load(overrides)]
-    kept = [override for override in before if override.lstrip("+~").partition("=")[0] not in {*given, "run_dir"}]
-    return [*kept, *arguments, f'run_dir="{run_dir}"']
-
-
 def register_resolvers() -> None:
     """Register what `conf/logger/wandb.yaml` asks for."""
     OmegaConf.register_new_resolver("wandb_offline", wandb_offline, replace=True)
@@ -180,6 +158,16 @@ def run() -> None:
         main()
     except (UserError, HydraException, OmegaConfBaseException, YAMLError) as error:
         fail(str(user_error(error) or one_sentence(error)))
+    except OSError as error:
+        if error.filename is None or not is_from_before_main(error):
+            raise
+        fail(f"{error.filename}: {error.strerror}; give a folder that can be written as run_dir=DIR.")
+
+
+def is_from_before_main(error: BaseException) -> bool:
+    """Whether Hydra's part of a run has failed, which makes its folder and then calls `main`."""
+    calls = [frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)]
+    return "run_job" in calls and "main" not in calls
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor, nn
 
+from recsys.building import built
 from recsys.cost import Clock, num_parameters, peak_memory_mb
 from recsys.data.boundaries import origin_ends
 from recsys.data.event_log import EventLog, Split
@@ -44,6 +45,7 @@ from recsys.evaluation.wandb_run import log_files, log_outcome, wandb_run
 from recsys.export.device_model import why_not
 from recsys.export.export import ExportOptions, export_bundle
 from recsys.export.summary import report_metadata
+from recsys.files import writing
 from recsys.graph.settings import GraphSettings
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.datamodule import GraphDataModule, TrainLoader
@@ -219,7 +221,8 @@ class Experiment:
         started, clock = datetime.now(UTC), Clock()
         export = None if self.export is None else self._export_options(self.export)
         run_dir = Path(self.run_dir)
-        run_dir.mkdir(parents=True, exist_ok=True)
+        with writing(run_dir):
+            run_dir.mkdir(parents=True, exist_ok=True)
         prepared = prepared or self.prepare()
         prepared[-1].report.log()
         write_cleaning(run_dir, prepared[-1].report, prepared[-1].quarantine)
@@ -289,7 +292,7 @@ class Experiment:
             kept = None if choice.checkpoint is None else folder / choice.checkpoint
             fitted = Fitted(scorer=module.scorer, encoders=encoders, graph=graph, checkpoint=kept)
         else:
-            peer: Peer = self.model(log)
+            peer: Peer = built("model", self.model, log)
             peer.fit(log.boundaries.t_val)
             fitted = Fitted(scorer=peer, encoders=encoders, graph=graph)
         clock.lap("training", 0.0 if choice is None else choice.seconds)
@@ -376,7 +379,7 @@ class Experiment:
         scheduler: Callable[..., torch.optim.lr_scheduler.ReduceLROnPlateau] | None,
     ) -> tuple[LinkPredictionModule, GraphDataModule]:
         """A network with fresh weights, and the batches of the graph's log."""
-        network = self.model(graph.schema)
+        network = built("model", self.model, graph.schema)
         module = LinkPredictionModule(
             scorer=GraphScorer(network, graph),
             objective=self.objective,

@@ -6,30 +6,55 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from recsys.errors import UserError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says which path it was that could not be written.
+
+    Raises:
+        UserError: for what the system refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error}): choose another place.") from error
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it takes the place of `path` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary name beside `path` to write to; it takes the place of `path` when all went well.
+
+    Raises:
+        UserError: if the system refuses it.
+    """
     temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(directory: Path) -> Iterator[Path]:
-    """A temporary folder beside `directory` to fill; it takes the place of `directory` when all went well."""
+    """A temporary folder beside `directory` to fill; it takes the place of `directory` when all went well.
+
+    Raises:
+        UserError: if the system refuses it.
+    """
     directory = directory.resolve()
     temporary = _sibling(directory)
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        _take_place(temporary, directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(directory):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            _take_place(temporary, directory)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _take_place(new: Path, directory: Path) -> None:

@@ -6,7 +6,7 @@ Both may be killed at any time: `fit` and `refit` on the same folder then go on 
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
+from recsys.building import built
 from recsys.errors import UserError
 from recsys.files import replacing
 from recsys.loading.datamodule import GraphDataModule
@@ -24,6 +25,9 @@ from recsys.models.lightning_module import LinkPredictionModule
 
 LAST, REFIT = "last.ckpt", "refit.ckpt"
 CHOICE = "choice.json"
+# What a checkpoint must hold to take its weights, and to go on from it.
+WEIGHTS = frozenset({"state_dict", "epoch"})
+TO_RESUME = WEIGHTS | {"pytorch-lightning_version", "global_step", "loops", "callbacks", "optimizer_states"}
 
 # Callbacks that watch a training with validation or choose from it; a refit has nothing for them to see.
 WATCHING = (Checkpoint, EarlyStopping, LearningRateMonitor)
@@ -55,9 +59,20 @@ class Choice:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """The choice in `folder`; None before the training has ended."""
+        """The choice in `folder`; None before the training has ended.
+
+        Raises:
+            UserError: if its file is damaged.
+        """
         path = folder / CHOICE
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} is damaged, so what validation has chosen is not known: begin anew without ckpt=."
+            ) from error
 
 
 class RecordedRates(Callback):
@@ -150,15 +165,18 @@ def fit(
         What validation has chosen.
 
     Raises:
-        UserError: if the training was interrupted.
+        UserError: if the training was interrupted, or what it goes on from is damaged or of another network.
     """
     recorded, watch, callbacks = RecordedRates(), Stopwatch(), list(callbacks)
-    trainer = make_trainer(callbacks=[*callbacks, recorded, watch], **options)
+    trainer = built("trainer", make_trainer, callbacks=[*callbacks, recorded, watch], **options)
     choice = None if ckpt is None else Choice.read(folder)
     if choice is None or choice.max_epochs != trainer.max_epochs:
+        start = None if ckpt is None else _point_to_resume_from(folder, Path(ckpt))
+        if start is not None:
+            _load_weights(module, start, TO_RESUME)  # while nothing of the earlier training is gone
         for stale in (CHOICE, REFIT):
             (folder / stale).unlink(missing_ok=True)
-        _train(trainer, module, data, None if ckpt is None else _point_to_resume_from(folder, Path(ckpt)))
+        _train(trainer, module, data, start)
         choice = _choice(trainer, callbacks, recorded, watch, folder)
         if choice.checkpoint is not None and trainer.is_global_zero:  # two processes would rename one temporary file
             choice.write(folder)
@@ -194,19 +212,24 @@ def refit(
         The checkpoint of the last epoch, None where the trainer keeps none, and the seconds of all sittings.
 
     Raises:
-        UserError: if the training was interrupted.
+        UserError: if the training was interrupted, or what it goes on from is damaged or of another network.
     """
     kept = ModelCheckpoint(dirpath=folder, filename=Path(REFIT).stem, enable_version_counter=False)
     watch = Stopwatch()
     taken = [one for one in callbacks if not isinstance(one, WATCHING)]
-    trainer = make_trainer(
+    trainer = built(
+        "trainer",
+        make_trainer,
         callbacks=[*taken, ReplayedRates(choice.rates), watch, kept],
         logger=False,
         max_epochs=choice.epochs,
         limit_val_batches=0,
     )
     checkpoint = folder / REFIT
-    _train(trainer, module, data, checkpoint if checkpoint.is_file() else None)
+    start = checkpoint if checkpoint.is_file() else None
+    if start is not None:
+        _load_weights(module, start, TO_RESUME)
+    _train(trainer, module, data, start)
     if not checkpoint.is_file():
         return None, watch.seconds
     _load_weights(
@@ -248,7 +271,7 @@ def _choice(
     if best is None:
         epochs, name = trainer.current_epoch, None
     else:
-        epochs = int(torch.load(best, map_location="cpu", weights_only=True)["epoch"]) + 1
+        epochs = int(_read(best)["epoch"]) + 1
         name = os.path.relpath(best, folder)
     return Choice(
         checkpoint=name,
@@ -277,9 +300,32 @@ def _train(trainer: lightning.Trainer, module: LinkPredictionModule, data: Graph
         raise UserError("training was interrupted; resume it with ckpt=PATH of the run's checkpoints/last.ckpt.")
 
 
-def _load_weights(module: LinkPredictionModule, checkpoint: Path) -> None:
-    module.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+def _load_weights(module: LinkPredictionModule, checkpoint: Path, parts: Set[str] = WEIGHTS) -> None:
+    content = _read(checkpoint, parts)
+    try:
+        module.load_state_dict(content["state_dict"])
+    except (RuntimeError, TypeError) as error:
+        first = " ".join(" ".join(str(error).splitlines()[:2]).split()).rstrip(".")
+        raise UserError(
+            f"{checkpoint} is of another network: give the options as they were in the run that wrote it, or begin "
+            f"anew without ckpt= ({first})."
+        ) from error
     module.scorer.reset()
+
+
+def _read(checkpoint: Path, parts: Set[str] = WEIGHTS) -> dict[str, Any]:
+    """The content of a checkpoint that must have these parts."""
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # which one depends on the place of the damage
+        raise _damaged(checkpoint) from error
+    if not isinstance(content, dict) or not content.keys() >= parts:
+        raise _damaged(checkpoint)
+    return content
+
+
+def _damaged(checkpoint: Path) -> UserError:
+    return UserError(f"{checkpoint} is missing, damaged or no checkpoint of a run: begin anew without ckpt=.")
 
 
 def _groups(trainer: lightning.Trainer) -> list[dict[str, Any]]:

@@ -137,6 +137,12 @@ def test_mistakes_are_one_sentence(made: Made, run: Run, tmp_path: Path) -> None
     assert_error(run("recommend", "--run", Path(__file__), "--mood", "joy"), "no folder")
 
 
+def test_a_place_that_cannot_be_written_is_one_sentence(made: Made, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (Path("/proc/x"), tmp_path / "file" / "x"):
+        assert_error(run("export", "--run", made.folder, "--out", out, "--format", "c"), str(out), "cannot be written")
+
+
 def test_moods_are_listed_with_counts_and_examples(made: Made, run: Run) -> None:
     log, t = made.log, made.log.boundaries.t_test
     done = run("moods", "--run", made.folder.parent, "--examples", 2)

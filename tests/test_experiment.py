@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from lightning.pytorch.callbacks import Callback
 
 import train
 from recsys.errors import UserError
@@ -114,6 +115,44 @@ def test_each_origin_is_a_run_on_the_log_until_then(tmp_path: Path) -> None:
     of_origins = test.groupby("origin")["ndcg@10"].mean()
     assert [one["test"]["all"]["ndcg@10"] for one in whole["origins"]] == pytest.approx(of_origins.tolist())
     assert whole["mean"]["test"]["all"]["ndcg@10"] == pytest.approx(of_origins.mean())
+
+
+UNBUILDABLE = {
+    "optimizer.lr=-1": "optimizer could not be built with these options: {lr: -1, weight_decay: 1.0e-05} (ValueError",
+    "optimizer.lr=abc": "optimizer.lr is abc: it must be a number",
+    "optimizer.weight_decay=-1": "weight_decay: -1} (ValueError: Invalid weight_decay value: -1)",
+    "scheduler.factor=2": "scheduler could not be built with these options: {mode: max, factor: 2, patience: 3}",
+    "scheduler.patience=abc": "scheduler.patience is abc",
+    "trainer.accelerator=nothing": "trainer could not be built with these options: {accelerator: nothing, devices: 1",
+    "trainer.max_epochs=-5": "trainer could not be built with these options: {",
+    "trainer.max_epochs=abc": "trainer.max_epochs is abc: it must be a number",
+    "trainer.devices=0": "devices: 0,",
+    "+trainer.precision=3": "precision: 3}",
+    "model.hidden=abc": "model.hidden is abc: it must be a number",
+    "model.dropout=a": "model.dropout is a",
+    "model.similarity=abc": "model.similarity is abc: it must be true or false",
+    "+model.depth=3": "model could not be built with these options: {hidden: 8",
+    "loader.snapshots=abc": "loader.snapshots is abc",
+    "+loader.parts=3": "loader could not be built with these options: {snapshots: 2",
+}
+
+
+@pytest.mark.parametrize("option", UNBUILDABLE)
+def test_options_that_nothing_can_be_built_of_are_one_sentence(tmp_path: Path, option: str) -> None:
+    with pytest.raises(UserError) as error:
+        experiment(tmp_path, tiny_tables(**SIZE), option).run()
+    assert UNBUILDABLE[option] in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "object at" not in str(error.value)
+
+
+def test_a_fault_in_training_stays_a_fault(tmp_path: Path) -> None:
+    class Broken(Callback):
+        def on_train_epoch_start(self, trainer: object, pl_module: object) -> None:
+            raise ValueError("nobody expected this")
+
+    with pytest.raises(ValueError, match="nobody expected this"):
+        experiment(tmp_path, tiny_tables(**SIZE)).run(watchers=[Broken()])
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,17 @@ def test_a_broken_file_of_a_group_ends_with_one_sentence(train: Command, tmp_pat
     assert_one_sentence(train("model=own", f"hydra.searchpath=[file://{tmp_path}]", f"run_dir={tmp_path}/run"), said)
 
 
+def test_options_of_what_is_built_late_end_with_one_sentence(train: Command, tmp_path: Path) -> None:
+    done = train(*SMALL, "optimizer.lr=-1", f"run_dir={tmp_path}/run")
+    assert_one_sentence(done, "optimizer could not be built with these options: {lr: -1,")
+
+
+def test_a_folder_that_cannot_be_written_ends_with_one_sentence(train: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("/proc/nope", f"{tmp_path}/file", f"{tmp_path}/file/run"):
+        assert_one_sentence(train(f"run_dir={folder}"), "give a folder that can be written as run_dir=DIR")
+
+
 def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str) -> None:
     assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

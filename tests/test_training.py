@@ -1,6 +1,7 @@
 """Training with validation, then again on everything before test: kills, averaged weights, learning rates."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from recsys.data.event_log import Boundaries, EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.data.ranking_task import RankingTask
+from recsys.errors import UserError
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.datamodule import GraphDataModule
 from recsys.loading.negatives import Uniform
@@ -162,6 +164,72 @@ def test_more_epochs_than_before_go_on(tmp_path: Path) -> None:
     (tmp_path / REFIT).write_text("of the shorter training")
     assert fitted(tmp_path, ckpt=str(tmp_path / LAST))[1] == choice
     assert not (tmp_path / REFIT).exists()
+
+
+DAMAGED = {
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"no checkpoint " * 99),
+    "text": lambda path: path.write_text("{}"),
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "code": lambda path: torch.save({"state_dict": Kill(1)}, path),
+    "another file of torch": lambda path: torch.save(torch.zeros(3), path),
+    "weights alone": lambda path: torch.save({"epoch": 1, "state_dict": torch.load(path)["state_dict"]}, path),
+}
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that was killed in its third epoch."""
+    folder = tmp_path_factory.mktemp("begun")
+    with pytest.raises(KilledError):
+        fitted(folder, watchers=[Kill(2)])
+    return folder
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_checkpoint_is_one_sentence(begun: Path, tmp_path: Path, case: str) -> None:
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+    DAMAGED[case](tmp_path / LAST)
+    assert_refused(rf"{LAST} is missing, damaged or no checkpoint", lambda: fitted(tmp_path, str(tmp_path / LAST)))
+
+
+def test_a_checkpoint_of_another_network_is_one_sentence(begun: Path, tmp_path: Path) -> None:
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+    content = torch.load(tmp_path / LAST, weights_only=True)
+    name = next(name for name, weights in content["state_dict"].items() if weights.dim() == 2)
+    content["state_dict"][name] = torch.zeros(3, 3)
+    torch.save(content, tmp_path / LAST)
+    said = rf"{LAST} is of another network.*size mismatch for {name}"
+    assert_refused(said, lambda: fitted(tmp_path, str(tmp_path / LAST)))
+    del content["state_dict"][name]
+    torch.save(content, tmp_path / LAST)
+    assert_refused(f"{LAST} is of another network", lambda: fitted(tmp_path, str(tmp_path / LAST)))
+
+
+def test_what_a_training_left_behind_may_be_damaged(tmp_path: Path) -> None:
+    _, choice = fitted(tmp_path)
+    (tmp_path / "best.ckpt").write_bytes(b"")
+    assert_refused("best.ckpt is missing, damaged", lambda: fitted(tmp_path, str(tmp_path / LAST)))
+    (tmp_path / REFIT).write_bytes(b"")
+    assert_refused(f"{REFIT} is missing, damaged", lambda: refitted(tmp_path, choice))
+    whole = (tmp_path / CHOICE).read_text()
+    for torn in (whole[:-9], "", "[]", "{}", "3"):
+        (tmp_path / CHOICE).write_text(torn)
+        assert_refused(f"{CHOICE} is damaged", lambda: fitted(tmp_path, str(tmp_path / LAST)))
+
+
+def test_a_refused_checkpoint_leaves_what_was_chosen(tmp_path: Path) -> None:
+    fitted(tmp_path)
+    (tmp_path / CHOICE).write_text((tmp_path / CHOICE).read_text().replace(f": {EPOCHS}\n", ": 1\n"))
+    (tmp_path / LAST).write_bytes(b"")
+    assert_refused(f"{LAST} is missing, damaged", lambda: fitted(tmp_path, str(tmp_path / LAST)))
+    assert (tmp_path / CHOICE).is_file()
+
+
+def assert_refused(said: str, run: Callable[[], object]) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        run()
+    assert "\n" not in str(error.value)
 
 
 def test_a_new_training_forgets_the_one_before(tmp_path: Path) -> None:

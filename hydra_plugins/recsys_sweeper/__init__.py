@@ -35,6 +35,14 @@ class ProjectSource(FileConfigSource):
         """What paths of this source begin with."""
         return "recsys"
 
+    def is_group(self, config_path: str) -> bool:
+        """Whether the source has such a folder."""
+        return config_path.partition("/")[0] in ("", "sweeps") and super().is_group(config_path)
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether the source has such a file."""
+        return config_path.startswith("sweeps/") and super().is_config(config_path)
+
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """Names in a folder of the source."""
         if not config_path:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from lightning.pytorch import LightningDataModule
 
+from recsys.building import built
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.data.ranking_task import RankingBatch, RankingTask
@@ -59,7 +60,7 @@ class GraphDataModule(LightningDataModule):
         validation_users: int = 2000,
     ) -> None:
         super().__init__()
-        self.loader = loader(log=log, graph=graph, index=index, negatives=negatives, seed=seed)
+        self.loader = built("loader", loader, log=log, graph=graph, index=index, negatives=negatives, seed=seed)
         self._index = index
         self._validation = validation.subset(validation_users, seed)
         self._test = test

@@ -20,6 +20,7 @@ from torch_geometric.metrics import LinkPredMetricCollection, LinkPredMRR, LinkP
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAUROC
 
+from recsys.building import built
 from recsys.data.ranking_task import RankingBatch
 from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, USER
@@ -198,12 +199,15 @@ class LinkPredictionModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer and, where there is one, the scheduler."""
-        optimizer = self._make_optimizer(self.network.parameters())
+        optimizer = built("optimizer", self._make_optimizer, self.network.parameters())
         if self._make_scheduler is None:
             return optimizer
         # Not strict: Lightning looks the metric up even in epochs without validation.
-        scheduler = {"scheduler": self._make_scheduler(optimizer), "monitor": WATCHED, "strict": False}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        scheduler = built("scheduler", self._make_scheduler, optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": WATCHED, "strict": False},
+        }
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Does nothing at the time Lightning calls it; see `on_validation_epoch_end`."""

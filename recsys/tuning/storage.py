@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from recsys.errors import UserError
+from recsys.files import writing
 
 JOURNAL = "study.journal"
 PASSWORD = "RECSYS_STORAGE_PASSWORD"
@@ -29,7 +30,8 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         UserError: if the URL holds a password, its driver is not installed, or the database does not answer.
     """
     if url is None:
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         # The lock is a link to this path. A relative one would lead nowhere, and Optuna would wait for ever for a lock
         # that a killed process has left.
         path = str((folder / JOURNAL).resolve())

@@ -216,7 +216,8 @@ def explained(failure: Exception, folder: Path) -> str:
     cause: BaseException | None = failure
     while cause is not None and not isinstance(cause, UserError):
         cause = cause.__cause__
-    text = str(cause) if cause is not None else "".join(traceback.format_exception(failure))
+    is_all = cause is not None and cause.__cause__ is None  # nothing of another library is behind it
+    text = str(cause) if is_all else "".join(traceback.format_exception(failure))
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "error.txt") as temporary:
         temporary.write_text(text.rstrip() + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from recsys.data.event_log import EventLog
+from recsys.errors import UserError
 from recsys.evaluation.protocol import Evaluation, evaluate
 from recsys.evaluation.run_folder import learning_curves, write_metrics, write_per_user, write_recommendations
 from recsys.files import replacing
@@ -70,7 +71,7 @@ def test_recommendations_have_original_ids(
     assert (frame["score"] == recommendations["score"]).all()
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_refused_write_is_one_sentence_and_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")
 
@@ -79,7 +80,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
             temporary.write_text("half of the n")
             raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UserError, match=r"file\.txt cannot be written \(disk full\)"):
         write_and_fail()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recsys.files import replacing
+from recsys.files import replacing, writing
 from recsys.tuning.leaderboard.plan import ERROR, Entry
 from recsys.tuning.workers import child_environment
 
@@ -70,7 +70,8 @@ def run_entries(entries: Sequence[Entry], program: Path, jobs: int, ended: Calla
 
 
 def _start(entry: Entry, program: Path, threads: int) -> Running:
-    entry.folder.mkdir(parents=True, exist_ok=True)
+    with writing(entry.folder):
+        entry.folder.mkdir(parents=True, exist_ok=True)
     (entry.folder / ERROR).unlink(missing_ok=True)
     with (entry.folder / LOG).open("wb") as log:
         process = subprocess.Popen(

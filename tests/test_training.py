@@ -220,7 +220,9 @@ def test_what_a_training_left_behind_may_be_damaged(tmp_path: Path) -> None:
 
 def test_a_refused_checkpoint_leaves_what_was_chosen(tmp_path: Path) -> None:
     fitted(tmp_path)
-    (tmp_path / CHOICE).write_text((tmp_path / CHOICE).read_text().replace(f": {EPOCHS}\n", ": 1\n"))
+    (tmp_path / CHOICE).write_text(
+        (tmp_path / CHOICE).read_text().replace(f'"max_epochs": {EPOCHS}', '"max_epochs": 1')
+    )
     (tmp_path / LAST).write_bytes(b"")
     assert_refused(f"{LAST} is missing, damaged", lambda: fitted(tmp_path, str(tmp_path / LAST)))
     assert (tmp_path / CHOICE).is_file()

@@ -53,6 +53,7 @@ from recsys.models.graph_scorer import GraphScorer
 from recsys.models.lightning_module import LinkPredictionModule
 from recsys.models.objectives import Objective
 from recsys.models.scorer import Scorer
+from recsys.secret_values import without_secrets
 from recsys.serving.bundle import save_bundle
 from recsys.sources.base import Source
 from recsys.training import Choice, fit, fresh, refit
@@ -161,7 +162,7 @@ class Experiment:
         origins: how many rolling origins there are, see `origin_ends`.
         ckpt: a checkpoint to resume from.
         export: "c" or "onnx": what is exported with the bundle, into `export/`; None for nothing.
-        config: the whole configuration as plain values, kept with the run.
+        config: the whole configuration as plain values, kept with the run `without_secrets`.
     """
 
     name: str
@@ -260,7 +261,7 @@ class Experiment:
                 cleaning=prepared[-1].report,
                 started=started,
                 seconds=clock.seconds,
-                config=yaml.safe_dump(dict(self.config), sort_keys=False),
+                config=yaml.safe_dump(without_secrets(self.config), sort_keys=False),
                 references=last.references,
                 history=learning_curves(run_dir),
                 refit_epochs=last.fitted.refit_epochs,
@@ -452,7 +453,7 @@ class Experiment:
         for lightning_logger in self.loggers.values():
             if isinstance(lightning_logger, WandbLogger):
                 continue
-            lightning_logger.log_hyperparams(dict(self.config))
+            lightning_logger.log_hyperparams(without_secrets(self.config))
             lightning_logger.log_metrics(values)
             lightning_logger.finalize("success")
         if tracked is not None:

@@ -263,6 +263,13 @@ def test_bad_options_end_with_one_sentence(train: Command, tmp_path: Path, case:
     assert_one_sentence(done, said)
 
 
+def test_a_typed_secret_is_refused_before_anything_is_written(train: Command, tmp_path: Path) -> None:
+    done = train("data=platform", "+data.api.params.api_key=hunter2", f"run_dir={tmp_path}/run")
+    assert_one_sentence(done, "data.api.params.api_key is a secret")
+    assert "hunter2" not in done.stdout + done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str) -> None:
     assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

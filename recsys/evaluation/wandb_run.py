@@ -6,10 +6,9 @@
 - `cost/...` in the summary, and the best checkpoint as an artifact of type `model`; `recsys.experiment` adds an export.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -18,6 +17,7 @@ from recsys.data.event_log import EventLog
 from recsys.evaluation import plots
 from recsys.evaluation.examples import example_users
 from recsys.evaluation.protocol import Evaluation
+from recsys.secret_values import without_secrets
 
 if TYPE_CHECKING:  # takes half a second to import, which only runs with this logger pay
     from wandb import Run
@@ -125,17 +125,23 @@ def log_files(run: "Run", kind: str, files: Iterable[Path], metadata: Mapping[st
 
 
 def portable(value: Any) -> Any:
-    """Plain values without what only concerns this machine: no folders, no passwords.
+    """Plain values without what only concerns this machine: no secrets, and no folders outside the working directory.
 
-    Of an absolute path its last part is kept, of a URL all but the user and password in it.
+    Of a path that is absolute, leads upwards or begins at home, its last part is kept.
     """
+    return _without_folders(without_secrets(value))
+
+
+def _without_folders(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: portable(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [portable(inner) for inner in value]
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
     if not isinstance(value, str):
         return value
-    return Path(value).name if Path(value).is_absolute() else re.sub(r"(?<=://)[^/\s]+@", "", value)
+    path = PureWindowsPath(value)  # splits at both kinds of slashes
+    leads_away = value.startswith(("/", "~", "file:")) or path.is_absolute() or ".." in path.parts
+    return path.name or value if leads_away else value
 
 
 def _media(log: EventLog, evaluation: Evaluation, seed: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from recsys.evaluation.examples import NUM_USERS
 from recsys.evaluation.wandb_run import BEST, EXAMPLES, portable
+from recsys.secret_values import LEFT_OUT
 from tests.wandb_runs import OfflineRun, offline_runs
 
 Runs = dict[str, OfflineRun]
@@ -154,16 +155,30 @@ def test_portable_values() -> None:
     given = {
         "path": "/home/someone/logs/shop",
         "relative": "runs/one",
+        "aside": "../private/shop",
+        "within": "runs/../../private/shop",
+        "home": "~/secret/shop",
+        "windows": ["C:\\Users\\someone\\shop", "..\\private\\shop"],
+        "file": "file:///home/someone/shop",
         "url": "postgresql://someone:p%2Fss@w@host:5432/studies",
         "proxy": "https://token@host/a@b",
         "list": ["/a/b", 1, None, (0.5, True)],
         "mail": "a@b",
+        "separators": "/",
+        "api": {"params": {"api_key": "S3CRET"}},
     }
     assert portable(given) == {
         "path": "shop",
         "relative": "runs/one",
+        "aside": "shop",
+        "within": "shop",
+        "home": "shop",
+        "windows": ["shop", "shop"],
+        "file": "shop",
         "url": "postgresql://host:5432/studies",
         "proxy": "https://host/a@b",
         "list": ["b", 1, None, [0.5, True]],
         "mail": "a@b",
+        "separators": "/",
+        "api": {"params": {"api_key": LEFT_OUT}},
     }

@@ -120,6 +120,7 @@ def test_a_metric_that_epochs_do_not_have_is_the_final_one() -> None:
     [
         (("model=popularity",), "sweeps=NAME"),
         (("sweeps=wandb",), "sweeps=NAME"),
+        (("sweeps=tune", "+data.api_key=hunter2"), "data.api_key is a secret"),
         (("sweeps=tune", "sweeps/pruner=median"), "hyperband"),
         (("sweeps=tune", "sweeps.objective=test/ndcg@10"), "test"),
         (("sweeps=tune", "+sweeps.when={model.layers: {model.hidden: 64}}"), "conditions"),

@@ -278,16 +278,21 @@ def fetch(
 ) -> None:
     """Download a platform's data, or go on with a download that was stopped."""
     import yaml  # noqa: PLC0415
+    from omegaconf import OmegaConf  # noqa: PLC0415
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
     from recsys.sources.platform.api import PlatformApi  # noqa: PLC0415
     from recsys.sources.platform.download import fetch  # noqa: PLC0415
     from recsys.sources.platform.pages import PageStore  # noqa: PLC0415
 
     try:
-        plain = yaml.safe_load(config.read_text(encoding="utf-8"))
+        asked = OmegaConf.select(OmegaConf.load(config), "api")  # all else may be of no concern to the download
+        settings = OmegaConf.to_container(asked, resolve=True) if OmegaConf.is_config(asked) else asked
+    except OmegaConfBaseException as error:
+        raise UserError(f"{config} cannot be read: {str(error).splitlines()[0]}.") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{config} cannot be read: give a YAML file, such as conf/data/platform.yaml.") from error
-    fetch(PlatformApi.from_plain(plain, str(config)), out, refresh=refresh)
+    fetch(PlatformApi.from_plain({"api": settings}, str(config)), out, refresh=refresh)
     rows = PageStore(out).rows_by_endpoint()
     table = Table()
     table.add_column("endpoint")

@@ -41,7 +41,7 @@ from recsys.evaluation.run_folder import (
     write_recommendations,
 )
 from recsys.evaluation.summary import print_summary
-from recsys.evaluation.wandb_run import log_files, log_outcome, wandb_run
+from recsys.evaluation.wandb_run import KeptNetwork, log_files, log_outcome, wandb_run
 from recsys.export.device_model import why_not
 from recsys.export.export import ExportOptions, export_bundle
 from recsys.export.summary import report_metadata
@@ -55,6 +55,7 @@ from recsys.models.graph_scorer import GraphScorer
 from recsys.models.lightning_module import LinkPredictionModule
 from recsys.models.objectives import Objective
 from recsys.models.scorer import Scorer
+from recsys.secret_values import without_secrets
 from recsys.serving.bundle import save_bundle
 from recsys.sources.base import Source
 from recsys.training import Choice, fit, fresh, refit
@@ -97,6 +98,11 @@ class Fitted:
     checkpoint: Path | None = None
     refit_epochs: int | None = None
 
+    @property
+    def alias(self) -> str:
+        """What W&B calls it among a run's networks, see `KeptNetwork`."""
+        return "best" if self.refit_epochs is None else "refit"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
@@ -119,6 +125,17 @@ class Judged:
     def evaluations(self) -> list[Evaluation]:
         """Validation, and test where there is one."""
         return [self.validation, *([] if self.test is None else [self.test])]
+
+    @property
+    def network(self) -> KeptNetwork | None:
+        """The network as W&B keeps it; None where there is no checkpoint."""
+        if self.fitted.checkpoint is None:
+            return None
+        # A refit is trained on validation, so only test says what it is worth.
+        of = self.validation if self.test is None or self.fitted.refit_epochs is None else self.test
+        return KeptNetwork(
+            checkpoint=self.fitted.checkpoint, alias=self.fitted.alias, split=of.split, metrics=of.metrics["all"]
+        )
 
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` says of it."""
@@ -163,7 +180,7 @@ class Experiment:
         origins: how many rolling origins there are, see `origin_ends`.
         ckpt: a checkpoint to resume from.
         export: "c" or "onnx": what is exported with the bundle, into `export/`; None for nothing.
-        config: the whole configuration as plain values, kept with the run.
+        config: the whole configuration as plain values, kept with the run `without_secrets`.
     """
 
     name: str
@@ -251,7 +268,7 @@ class Experiment:
             write_recommendations(run_dir, last.log, last.test.recommendations)
             self._save_bundle(last)
             if export is not None:
-                self._export(export, tracked)
+                self._export(export, tracked, last.fitted.alias)
                 clock.lap("export")
             inputs = ReportInputs(
                 name=self.name,
@@ -263,7 +280,7 @@ class Experiment:
                 cleaning=prepared[-1].report,
                 started=started,
                 seconds=clock.seconds,
-                config=yaml.safe_dump(dict(self.config), sort_keys=False),
+                config=yaml.safe_dump(without_secrets(self.config), sort_keys=False),
                 references=last.references,
                 history=learning_curves(run_dir),
                 refit_epochs=last.fitted.refit_epochs,
@@ -430,12 +447,13 @@ class Experiment:
             config=self.config,
         )
 
-    def _export(self, options: ExportOptions, tracked: "Run | None") -> None:
-        """Export the bundle into the run's folder."""
+    def _export(self, options: ExportOptions, tracked: "Run | None", alias: str) -> None:
+        """Export the bundle into the run's folder; `alias` says which network it holds."""
         folder = Path(self.run_dir) / "export"
         report = export_bundle(Path(self.run_dir) / "bundle", folder, options)
         if tracked is not None:
-            log_files(tracked, f"export-{options.format}", sorted(folder.iterdir()), report_metadata(report))
+            files = sorted(folder.iterdir())
+            log_files(tracked, f"export-{options.format}", files, report_metadata(report), alias=alias)
 
     def _export_options(self, file_format: str) -> ExportOptions:
         """How the run is exported, checked before anything is trained.
@@ -460,7 +478,7 @@ class Experiment:
         for lightning_logger in self.loggers.values():
             if isinstance(lightning_logger, WandbLogger):
                 continue
-            lightning_logger.log_hyperparams(dict(self.config))
+            lightning_logger.log_hyperparams(without_secrets(self.config))
             lightning_logger.log_metrics(values)
             lightning_logger.finalize("success")
         if tracked is not None:
@@ -469,7 +487,7 @@ class Experiment:
                 last.log,
                 evaluations,
                 cost={**cost, "peak_memory_mb": peak_memory_mb()},
-                checkpoint=last.fitted.checkpoint,
+                network=last.network,
                 seed=self.seed,
             )
 

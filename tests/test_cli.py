@@ -1,5 +1,6 @@
 """The `recsys` command: tables for people, JSON for programs, one sentence for mistakes."""
 
+import gzip
 import json
 import os
 import re
@@ -188,11 +189,32 @@ def test_fetch_prints_what_it_has_and_goes_on(run: Run, tmp_path: Path, monkeypa
         server.token = "another-token"
         assert_error(run(*ask, "--refresh"), "token is expired or wrong", TOKEN_VARIABLE)
     assert_error(run("fetch", "--config", tmp_path / "no.yaml", "--out", out), "no.yaml")
-    for text, said in (("api: {", "cannot be read"), ("a: 1", "no entry 'api'"), ("api: {pages: 3}", "api.pages")):
+    for text, said in (
+        ("api: {", "cannot be read"),
+        ("a: 1", "no entry 'api'"),
+        ("api: {pages: 3}", "api.pages"),
+        ("api: {timeout: '${oc.env:UNSET}'}", "UNSET"),
+        ("[1]", "cannot be read"),
+    ):
         config.write_text(text)
         assert_error(run(*ask), said)
     config.write_text((ROOT / "conf/data/platform.yaml").read_text())
     assert_error(run("fetch", "--config", config, "--out", tmp_path / "other"), "api.base_url")
+
+
+def test_fetch_takes_secrets_from_the_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    monkeypatch.setenv("PLATFORM_KEY", "hunter2")
+    rows = generate()
+    rows["users"][0]["note"] = "your key is hunter2"
+    with serving(rows) as server:
+        api = {"base_url": server.url, "requests_per_second": 1000, "params": {"api_key": "${oc.env:PLATFORM_KEY}"}}
+        config = tmp_path / "platform.yaml"
+        config.write_text(yaml.safe_dump({"api": api, "source": {"api": "${data.api}"}}))
+        done = run("fetch", "--config", config, "--out", tmp_path / "out")
+    assert (done.code, done.err) == (0, ""), done
+    pages = b"".join(gzip.decompress(path.read_bytes()) for path in (tmp_path / "out").rglob("*.gz"))
+    assert b"your key is ***" in pages
 
 
 def test_wrong_options_exit_with_2(made: Made, run: Run) -> None:

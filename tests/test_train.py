@@ -1,5 +1,6 @@
 """`python train.py` end to end: runs, resumes after a kill, and turns bad input into one sentence."""
 
+import gzip
 import json
 import os
 import signal
@@ -292,6 +293,13 @@ def test_a_folder_that_cannot_be_written_ends_with_one_sentence(train: Command, 
         assert_one_sentence(train(f"run_dir={folder}"), "give a folder that can be written as run_dir=DIR")
 
 
+def test_a_typed_secret_is_refused_before_anything_is_written(train: Command, tmp_path: Path) -> None:
+    done = train("data=platform", "+data.api.params.api_key=hunter2", f"run_dir={tmp_path}/run")
+    assert_one_sentence(done, "data.api.params.api_key is a secret")
+    assert "hunter2" not in done.stdout + done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str) -> None:
     assert done.returncode == 2, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -304,9 +312,17 @@ def test_the_platform_is_fetched_trained_on_and_its_token_left_nowhere(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
-    options = ("model.hidden=8", "loader.snapshots=2", "negatives.count=4", "trainer.max_epochs=1")
+    monkeypatch.setenv("PLATFORM_KEY", key := "an-access-key-of-the-tests")
+    options = (
+        "+data.api.params.access_key=${oc.env:PLATFORM_KEY}",
+        "model.hidden=8",
+        "loader.snapshots=2",
+        "negatives.count=4",
+        "trainer.max_epochs=1",
+    )
     rows = generate(num_users=60, num_posts=80, num_events=1500)
-    with serving(rows) as server:
+    rows["users"][0]["next"] = f"https://host/users?access_key={key}&page=2"
+    with serving(rows, needs_param="access_key") as server:
         api = (f"data.api.base_url={server.url}", "data.api.requests_per_second=1000", f"data.folder={tmp_path}/pages")
         done = train("data=platform", *api, *options, f"run_dir={tmp_path}/run")
         assert done.returncode == 0, done.stderr
@@ -327,5 +343,10 @@ def test_the_platform_is_fetched_trained_on_and_its_token_left_nowhere(
         assert ("LEAK" in (tmp_path / folder / "train.log").read_text()) == leaks
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 30
-    assert not any(TOKEN.encode() in content for content in written)
-    assert TOKEN not in done.stdout + done.stderr + leaky.stdout + leaky.stderr
+    unpacked = [gzip.decompress(path.read_bytes()) for path in tmp_path.rglob("*.gz")]
+    printed = done.stdout + done.stderr + leaky.stdout + leaky.stderr
+    for secret in (TOKEN, key):
+        assert not any(secret.encode() in content for content in (*written, *unpacked))
+        assert secret not in printed
+    assert "access_key: (left out)" in (tmp_path / "run" / "report.html").read_text()
+    assert "access_key: (left out)" in (tmp_path / "run" / "logs" / "version_0" / "hparams.yaml").read_text()

@@ -122,7 +122,7 @@ class Ends(Callback):
 
 
 def run_all(folder: Path) -> dict[str, OfflineRun]:
-    """Five runs, one after another in this process: a trial, a pruned one, a failed one, that one resumed, a peer."""
+    """Six runs of one process: a trial, a pruned one, a failed one, that one resumed, a peer, a refitted network."""
 
     train.register_resolvers()
 
@@ -142,6 +142,7 @@ def run_all(folder: Path) -> dict[str, OfflineRun]:
     run("failed", *trial, error=RuntimeError("out of luck"))
     run("failed", *trial, f"ckpt={folder}/failed/checkpoints/last.ckpt")
     run("peer", "model=popularity")
-    found = {name: offline_runs(folder / name) for name in ("trial", "pruned", "failed", "peer")}
-    assert {name: len(runs) for name, runs in found.items()} == {"trial": 1, "pruned": 1, "failed": 2, "peer": 1}
+    run("refit", "model.hidden=8", "trainer.max_epochs=1")
+    found = {name: offline_runs(folder / name) for name in ("trial", "pruned", "failed", "peer", "refit")}
+    assert {name: len(runs) for name, runs in found.items()} == {**dict.fromkeys(found, 1), "failed": 2}
     return {**{name: runs[0] for name, runs in found.items()}, "resumed": found["failed"][1]}

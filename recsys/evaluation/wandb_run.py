@@ -3,21 +3,24 @@
 - `val/...`, `train/...`: the metrics of every epoch, in the summary their best value (`val/ndcg@10.max`).
 - `validation/SLICE/METRIC`, `test/SLICE/METRIC` in the summary: the final evaluation, as in `metrics.json`.
 - `validation/confusion`, `.../calibration`, `.../recommendations`: of the last split that the run evaluated.
-- `cost/...` in the summary, and the best checkpoint as an artifact of type `model`; `recsys.experiment` adds an export.
+- `cost/...` in the summary.
+- An artifact of type `model`: the network that was judged last, either "best", which validation has chosen, or "refit",
+  which was then trained on everything before test. `recsys.experiment` adds an export of it.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from recsys.data.event_log import EventLog
+from recsys.data.event_log import EventLog, Split
 from recsys.evaluation import plots
 from recsys.evaluation.examples import example_users
 from recsys.evaluation.protocol import Evaluation
+from recsys.secret_values import without_secrets
 
 if TYPE_CHECKING:  # takes half a second to import, which only runs with this logger pay
     from wandb import Run
@@ -34,6 +37,23 @@ PLOT_PAGE = """<!DOCTYPE html><meta charset="utf-8"><style>
 :root { --font: system-ui, sans-serif; --line: #d9dee5; } body { margin: 0; background: #fff; color: #1c2128; }
 .plot { display: block; width: 100%; height: auto; margin: auto; }
 </style>"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptNetwork:
+    """A network's weights, and how that very network was judged.
+
+    Attributes:
+        checkpoint: the weights.
+        alias: "best" for the network that validation has chosen, "refit" for one trained on everything before test.
+        split: what it was judged on, "validation" or "test".
+        metrics: over all users of that split; of the last origin, whose network it is.
+    """
+
+    checkpoint: Path
+    alias: str
+    split: Split
+    metrics: Mapping[str, float]
 
 
 @contextmanager
@@ -76,7 +96,7 @@ def log_outcome(
     evaluations: Sequence[Evaluation],
     *,
     cost: Mapping[str, float],
-    checkpoint: Path | None,
+    network: KeptNetwork | None,
     seed: int,
 ) -> None:
     """Log what a run has come to.
@@ -86,11 +106,11 @@ def log_outcome(
         log: whose rows the evaluations speak of.
         evaluations: the final ones, validation first; the last one's plots and example recommendations are logged.
         cost: name -> value.
-        checkpoint: the best one, if the model has any.
+        network: None for a model without a checkpoint.
         seed: of the choice of example users.
     """
     validation, shown = evaluations[0], evaluations[-1]
-    if checkpoint is None:  # a model without epochs has a curve of one point
+    if network is None:  # a model without epochs has a curve of one point
         everyone = validation.metrics["all"]
         run.log({name: everyone[name[4:]] for name in BEST if name.startswith("val/") and name[4:] in everyone})
     run.summary.update(
@@ -103,39 +123,47 @@ def log_outcome(
         | {f"cost/{name}": value for name, value in cost.items()}
     )
     run.log({f"{shown.split}/{name}": media for name, media in _media(log, shown, seed).items()})
-    if checkpoint is not None:
-        log_files(run, "model", [checkpoint], validation.metrics["all"])
+    if network is not None:
+        described = {"split": network.split, **network.metrics}
+        log_files(run, "model", [network.checkpoint], described, alias=network.alias)
 
 
-def log_files(run: "Run", kind: str, files: Iterable[Path], metadata: Mapping[str, Any]) -> None:
+def log_files(run: "Run", kind: str, files: Iterable[Path], metadata: Mapping[str, Any], *, alias: str) -> None:
     """Log files that the run made as one artifact.
 
     Args:
         run: to log to.
         kind: type of the artifact, and the beginning of its name.
         files: which must stay as they are until they have been sent.
-        metadata: plain values, such as what a model reaches on validation.
+        metadata: plain values, such as what a model reaches on a split.
+        alias: which network it is, see `KeptNetwork`; W&B adds "latest" by itself.
     """
     from wandb import Artifact  # noqa: PLC0415
 
     artifact = Artifact(f"{kind}-{run.id}", type=kind, metadata=dict(metadata))
     for file in files:
         artifact.add_file(str(file), policy="immutable")  # W&B need not keep a copy of its own
-    run.log_artifact(artifact, aliases=["best"])
+    run.log_artifact(artifact, aliases=[alias])
 
 
 def portable(value: Any) -> Any:
-    """Plain values without what only concerns this machine: no folders, no passwords.
+    """Plain values without what only concerns this machine: no secrets, and no folders outside the working directory.
 
-    Of an absolute path its last part is kept, of a URL all but the user and password in it.
+    Of a path that is absolute, leads upwards or begins at home, its last part is kept.
     """
+    return _without_folders(without_secrets(value))
+
+
+def _without_folders(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: portable(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [portable(inner) for inner in value]
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
     if not isinstance(value, str):
         return value
-    return Path(value).name if Path(value).is_absolute() else re.sub(r"(?<=://)[^/\s]+@", "", value)
+    path = PureWindowsPath(value)  # splits at both kinds of slashes
+    leads_away = value.startswith(("/", "~", "file:")) or path.is_absolute() or ".." in path.parts
+    return path.name or value if leads_away else value
 
 
 def _media(log: EventLog, evaluation: Evaluation, seed: int) -> dict[str, Any]:

@@ -36,7 +36,8 @@ from recsys.models.graph_scorer import GraphScorer
 from recsys.models.network import Network
 from recsys.models.registry import NETWORKS, PEERS
 from recsys.models.scorer import Scorer
-from recsys.serving.manifest import MANIFEST, Manifest, check_files, describe_files, id_maps_hash, without_secrets
+from recsys.secret_values import without_secrets
+from recsys.serving.manifest import MANIFEST, Manifest, check_files, describe_files, id_maps_hash
 
 ENCODERS, WEIGHTS, LOG = "encoders.json", "model.safetensors", "log"
 NETWORK, PEER = "network", "peer"
@@ -82,8 +83,7 @@ def save_bundle(
         scorer: a `GraphScorer` or a `Peer`.
         threshold: the probability (for models without logits: the score) from which a pair is predicted positive.
         time: the time that recommendations are for unless another is asked, ns.
-        config: how the run was configured, as plain JSON values. What its names call a token, password, secret or
-            API key is left out, and so are logins in addresses.
+        config: how the run was configured, as plain JSON values; kept `without_secrets`.
 
     Raises:
         UserError: `directory` holds something that is no bundle, or something cannot be kept in a bundle.

@@ -27,8 +27,6 @@ _MOST_WINDOWS = 100
 _MOST_NEIGHBOURS = 10_000
 
 _FILE_NAME = re.compile(r"([A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")  # never outside the bundle
-_SECRET = re.compile(r"(^|[_.-])(token|password|passwd|secret|credentials?|api_?key)([_.-]|$)", re.IGNORECASE)
-_LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,15 +156,6 @@ def checksum(plain: Mapping[str, Any]) -> str:
 def id_maps_hash(user_ids: np.ndarray, content_ids: np.ndarray) -> str:
     """SHA-256 of all ids in the order of their rows; it also tells the ids 1 and "1" apart."""
     return checksum({"users": user_ids.tolist(), "contents": content_ids.tolist()})
-
-
-def without_secrets(value: Any) -> Any:
-    """The same plain values without what is named like a secret and without logins in addresses."""
-    if isinstance(value, Mapping):
-        return {k: "(left out)" if _SECRET.search(str(k)) and v else without_secrets(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_secrets(item) for item in value]
-    return _LOGIN_IN_URL.sub("", value) if isinstance(value, str) else value
 
 
 def describe_files(directory: Path) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,7 @@ from recsys.tuning.space import SEED, summary
 from recsys.tuning.storage import open_storage
 from recsys.tuning.study import ERROR, SharedStudy
 from recsys.tuning.workers import Ended, Workers, worker_command
+from recsys.typed_secrets import check_composed
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +99,9 @@ class Sweep:
         print(f"Sweep folder: {self._settings.path}", flush=True)
 
     def _check(self, phase: Phase) -> None:
-        """Compose a config with every choice before any trial pays for a mistake."""
+        """Compose a config with every choice before any trial pays for a mistake, or a secret is written down."""
         for params in phase.space.representatives():
-            compose("train", [*phase.plan["overrides"], *phase.space.overrides(params)])
+            check_composed(compose("train", [*phase.plan["overrides"], *phase.space.overrides(params)]))
 
     def _write_description(self, phase: Phase) -> None:
         """Write `sweep.json`, from which the sweep's report knows what was asked."""

@@ -31,6 +31,7 @@ from recsys.tuning.settings import SweepSettings
 from recsys.tuning.space import Parameter, Space, as_text
 from recsys.tuning.sweeper import is_about_the_sweep
 from recsys.tuning.wandb_key import need_key
+from recsys.typed_secrets import check_composed
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -68,7 +69,7 @@ def searched(overrides: Sequence[str]) -> tuple[DictConfig, SweepSettings, Phase
         overrides: of the command line.
 
     Raises:
-        UserError: if they name no search, or this is not the project's folder.
+        UserError: if they name no search or hold a secret, or this is not the project's folder.
     """
     conf = Path("conf").resolve()
     if not (conf / "train.yaml").is_file():
@@ -83,7 +84,9 @@ def searched(overrides: Sequence[str]) -> tuple[DictConfig, SweepSettings, Phase
         HydraConfig.instance().set_config(config)
         settings = instantiate(OmegaConf.to_container(config.sweeps, resolve=True), _convert_="object")
         of_trials = [override for override in overrides if not is_about_the_sweep(override)]
-        return config, settings, search_phase(settings, of_trials, GlobalHydra.instance().config_loader())
+        search = search_phase(settings, of_trials, GlobalHydra.instance().config_loader())
+        check_composed(compose("train", search.plan["overrides"]))  # W&B is told all of them
+        return config, settings, search
 
 
 def described(settings: SweepSettings, search: Phase, pruner: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from recsys.evaluation.examples import NUM_USERS
 from recsys.evaluation.wandb_run import BEST, EXAMPLES, portable
+from recsys.secret_values import LEFT_OUT
 from tests.wandb_runs import OfflineRun, offline_runs
 
 Runs = dict[str, OfflineRun]
@@ -26,7 +27,7 @@ def test_each_run_of_a_process_is_a_run_of_its_own(wandb_runs: Runs) -> None:
 
 def test_runs_end_as_what_they_are(wandb_runs: Runs) -> None:
     codes = {name: run.exit_code for name, run in wandb_runs.items()}
-    assert codes == {"trial": 0, "pruned": 0, "failed": 1, "resumed": 0, "peer": 0}
+    assert codes == {"trial": 0, "pruned": 0, "failed": 1, "resumed": 0, "peer": 0, "refit": 0}
     assert [name for name, run in wandb_runs.items() if run.summary.get("pruned")] == ["pruned"]
 
 
@@ -122,14 +123,22 @@ def test_the_best_checkpoint_is_an_artifact(wandb_runs: Runs) -> None:
     run = wandb_runs["trial"]
     model = run.artifacts["model"]
     assert model.name == f"model-{run.run.run_id}"
-    assert "best" in model.aliases
+    assert {*model.aliases} - {"latest"} == {"best"}
     (file,) = model.manifest.contents
     assert (file.path, file.size) == (
         "best.ckpt",
         (run.folder.parents[1] / "checkpoints" / "best.ckpt").stat().st_size,
     )
-    assert json.loads(model.metadata)["ndcg@10"] == run.summary["validation/all/ndcg@10"]
+    assert json.loads(model.metadata) == {"split": "validation", **written(run)["validation"]["all"]}
     assert "model" not in wandb_runs["pruned"].artifacts
+
+
+def test_a_refitted_network_is_an_artifact_with_what_it_reaches_itself(wandb_runs: Runs) -> None:
+    run = wandb_runs["refit"]
+    model = run.artifacts["model"]
+    assert {*model.aliases} - {"latest"} == {"refit"}
+    assert [file.path for file in model.manifest.contents] == ["refit.ckpt"]
+    assert json.loads(model.metadata) == {"split": "test", **written(run)["test"]["all"]}
 
 
 def test_config_is_whole_and_knows_no_machine(wandb_runs: Runs) -> None:
@@ -154,16 +163,30 @@ def test_portable_values() -> None:
     given = {
         "path": "/home/someone/logs/shop",
         "relative": "runs/one",
+        "aside": "../private/shop",
+        "within": "runs/../../private/shop",
+        "home": "~/secret/shop",
+        "windows": ["C:\\Users\\someone\\shop", "..\\private\\shop"],
+        "file": "file:///home/someone/shop",
         "url": "postgresql://someone:p%2Fss@w@host:5432/studies",
         "proxy": "https://token@host/a@b",
         "list": ["/a/b", 1, None, (0.5, True)],
         "mail": "a@b",
+        "separators": "/",
+        "api": {"params": {"api_key": "S3CRET"}},
     }
     assert portable(given) == {
         "path": "shop",
         "relative": "runs/one",
+        "aside": "shop",
+        "within": "shop",
+        "home": "shop",
+        "windows": ["shop", "shop"],
+        "file": "shop",
         "url": "postgresql://host:5432/studies",
         "proxy": "https://host/a@b",
         "list": ["b", 1, None, [0.5, True]],
         "mail": "a@b",
+        "separators": "/",
+        "api": {"params": {"api_key": LEFT_OUT}},
     }

@@ -84,8 +84,8 @@ def test_a_run_exports_itself(run_dir: Path) -> None:
 def test_headers_become_an_artifact_beside_the_checkpoint(run_dir: Path) -> None:
     (run,) = offline_runs(run_dir)
     assert run.exit_code == 0
-    assert {"model", "export-c"} <= run.artifacts.keys()
     artifact = run.artifacts["export-c"]
+    assert {*artifact.aliases} - {"latest"} == {*run.artifacts["model"].aliases} - {"latest"} == {"refit"}
     logged = {entry.path for entry in artifact.manifest.contents}
     written = json.loads((run_dir / "export" / REPORT).read_text())["files"]
     assert logged == {*written, REPORT}

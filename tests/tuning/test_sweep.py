@@ -253,7 +253,12 @@ REFUSED = {
     "an unknown option": (("sweeps=grid", "model.haeds=1,2"), "model.haeds"),
     "an unknown choice": (("sweeps=grid", "model=gat_sage,gat_age"), "gat_age"),
     "a folder of its own": (("sweeps=grid", "seed=0,1", "run_dir=x"), "a sweep sets run_dir itself"),
-    "a password": (("sweeps=heads", "sweeps.storage=postgresql://me:secret@host/x"), "holds a password"),
+    "a password": (("sweeps=heads", "sweeps.storage=postgresql://me:hunter2@host/x"), "holds a password"),
+    "a secret": (("sweeps=heads", "+data.api_key=hunter2"), "data.api_key is a secret"),
+    "a secret of all trials": (
+        ("sweeps=heads", "sweeps.overrides=['+data.api_key=hunter2']"),
+        "data.api_key is a secret",
+    ),
 }
 
 
@@ -262,7 +267,8 @@ def test_refused(train: Command, tmp_path: Path, case: str) -> None:
     given, said = REFUSED[case]
     done = train("-m", *given, f"sweeps.folder={tmp_path}/s" if given[0].startswith("sweeps=") else "seed=0")
     assert_one_sentence(done, said)
-    assert "secret" not in done.stderr
+    assert "hunter2" not in done.stderr
+    assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert not any((tmp_path / "s").glob("[0-9]*"))
 
 

@@ -126,6 +126,7 @@ def test_the_goal_follows_the_monitor() -> None:
     [
         (("model=popularity",), "sweeps=NAME"),
         (("sweeps=wandb",), "sweeps=NAME"),
+        (("sweeps=tune", "+data.api_key=hunter2"), "data.api_key is a secret"),
         (("sweeps=tune", "sweeps/pruner=median"), "hyperband"),
         (("sweeps=tune", "sweeps.objective=test/ndcg@10"), "test"),
         (("sweeps=tune", "+sweeps.when={model.layers: {model.hidden: 64}}"), "conditions"),

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 import tenacity
 
 from recsys.errors import UserError
+from recsys.secret_values import is_secret
 from recsys.sources.platform.answers import AnswerError, Row, rows_of
 from recsys.sources.platform.api import Endpoint, PlatformApi
 
 MASK = "***"
 MOST_WAIT = 300.0  # s; a server that asks for more is left for another day
 LEAST_TOKEN = 6  # characters; anything shorter could not be masked without harm to other text
+SCHEMES = ("bearer", "digest", "apikey")  # words before a token that are as long, and no secret
 LONGEST_BACKOFF = 60.0  # s
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request would bury everything else
@@ -35,7 +37,7 @@ class Answer:
     """One page as the server gave it.
 
     Attributes:
-        body: the JSON, without the token should the server have repeated it.
+        body: the JSON, without the token and other secrets should the server have repeated them.
         rows: its rows.
         read_at: when it had arrived, ns.
     """
@@ -63,6 +65,7 @@ class Client:
             )
         self._api, self._stop = api, stop
         self._token = _token(api.token_variable)
+        self._secrets = _secrets(self._token, api.params or {})
         self._pace = _Pace(api.requests_per_second, stop)
         self._http = httpx.Client(
             base_url=api.base_url,
@@ -116,8 +119,8 @@ class Client:
         read_at = time.time_ns()
         self._check_status(response, where)
         body = response.content
-        if self._token and self._token.encode() in body:
-            body = body.replace(self._token.encode(), MASK.encode())
+        for secret in self._secrets:
+            body = body.replace(secret.encode(), MASK.encode())
         return Answer(body, rows_of(body, endpoint, where), read_at)
 
     def _check_status(self, response: httpx.Response, where: str) -> None:
@@ -158,7 +161,9 @@ class Client:
             raise StoppedError
 
     def _masked(self, text: str) -> str:
-        return text.replace(self._token, MASK) if self._token else text
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
 
 
 class _Pace:
@@ -186,9 +191,21 @@ class _Pace:
 def _token(variable: str) -> str:
     """The token in the environment, empty for none."""
     token = os.environ.get(variable, "").strip()
-    if token and (len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()):
+    if token and (not _words(token) or not token.isascii() or not token.isprintable()):
         raise UserError(f"The value of ${variable} is no token: give at least {LEAST_TOKEN} plain characters.")
     return token
+
+
+def _words(token: str) -> list[str]:
+    """The words of a token that are secret, so not the scheme in "Bearer abcdef"."""
+    return [word for word in token.split() if len(word) >= LEAST_TOKEN and word.lower() not in SCHEMES]
+
+
+def _secrets(token: str, params: Mapping[str, Any]) -> list[str]:
+    """What must not be kept of an answer, longest first: the token, its words, and secret query parameters."""
+    given = (str(value) for name, value in params.items() if is_secret(name))
+    secrets = {token, *_words(token), *(value for value in given if len(value) >= LEAST_TOKEN)}
+    return sorted(secrets - {""}, key=len, reverse=True)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

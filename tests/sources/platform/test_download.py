@@ -250,7 +250,23 @@ def test_the_token_appears_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert not any(TOKEN in text for text in (*shown, caplog.text))
 
 
-@pytest.mark.parametrize("token", ["abc", "mit Umlaut ä", "two\nlines"], ids=["short", "umlaut", "lines"])
+def test_neither_words_of_a_token_nor_secret_parameters_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = generate()
+    rows["users"][0]["note"] = f"{TOKEN}, the Bearer of {TOKEN}; api_key=hunter2 of theme"
+    monkeypatch.setenv(TOKEN_VARIABLE, f"Bearer {TOKEN}")
+    with serving(rows) as server:
+        server.token = f"Bearer {TOKEN}"
+        fetch(hurried(server, params={"api_key": "hunter2", "set": "of theme"}), tmp_path)
+    unpacked = b"".join(gzip.decompress(path.read_bytes()) for path in tmp_path.rglob("*.gz"))
+    assert b"***, the Bearer of ***; api_key=*** of theme" in unpacked
+    assert not any(secret in unpacked for secret in (TOKEN.encode(), b"hunter2"))
+
+
+@pytest.mark.parametrize(
+    "token", ["abc", "Bearer abc", "mit Umlaut ä", "two\nlines"], ids=["short", "short word", "umlaut", "lines"]
+)
 def test_what_cannot_be_a_token_is_refused_without_showing_it(
     token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

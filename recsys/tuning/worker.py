@@ -29,8 +29,9 @@ from optuna.trial import TrialState
 
 from recsys.data.preparation import Prepared
 from recsys.errors import UserError
-from recsys.experiment import Experiment, Outcome
+from recsys.experiment import Experiment
 from recsys.files import replacing
+from recsys.outcome import Outcome
 from recsys.training import last_checkpoint
 from recsys.tuning.lease import Lease
 from recsys.tuning.phase import Phase, chosen_trial, final_phase, resume_search

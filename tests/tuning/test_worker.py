@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import FrozenTrial, TrialState
 
 from recsys.errors import UserError
-from recsys.experiment import Outcome
+from recsys.outcome import Outcome
 from recsys.tuning.phase import final_phase, search_phase
 from recsys.tuning.storage import open_storage
 from recsys.tuning.worker import TrialRunner, measured

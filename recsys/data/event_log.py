@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.data.readings import Readings
-from recsys.sources.base import Kind, Oracle
+from recsys.sources.base import TITLE, Kind, Oracle
 
 Split = Literal["train", "validation", "test"]
 NEVER = np.iinfo(np.int64).max  # the time from which something exists that the log never shows
@@ -120,6 +120,11 @@ class EventLog:
     def count_before(self, t: int) -> int:
         """Number of events strictly before `t` (ns); they are events [0, count)."""
         return int(np.searchsorted(self.time, t, side="left"))
+
+    def title(self, content: int) -> str:
+        """The title of the content in this row, or its id where it has none."""
+        title = self.contents.attributes[TITLE].iloc[content] if TITLE in self.contents.attributes else None
+        return str(self.contents.ids[content] if title is None or pd.isna(title) or not str(title).strip() else title)
 
     def with_validation_in_training(self) -> Self:
         """The same log with everything before test as its training part, for a model that is to be tested.

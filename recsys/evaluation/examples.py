@@ -8,7 +8,6 @@ import pandas as pd
 
 from recsys.data.event_log import EventLog
 from recsys.evaluation.protocol import SHOWN, Evaluation
-from recsys.sources.base import TITLE
 
 NUM_USERS, NUM_HISTORY = 10, 6  # how many users are shown, and how much of their history
 
@@ -79,7 +78,7 @@ def example_users(log: EventLog, evaluation: Evaluation, seed: int) -> list[Exam
                 ndcg=float(evaluation.per_user["ndcg@10"].iloc[row]),
                 history=_history(log, user, past),
                 recommended=[
-                    Recommended(_title(log, content), content in met)
+                    Recommended(log.title(content), content in met)
                     for content in recommended[recommended[:, 0] == user, 1]
                 ],
             )
@@ -95,10 +94,4 @@ def minute(time: int) -> str:
 def _history(log: EventLog, user: int, past: int) -> list[PastEvent]:
     """The user's last ones of the first `past` events of the log, latest first."""
     events = np.flatnonzero(log.user[:past] == user)[: -NUM_HISTORY - 1 : -1]
-    return [PastEvent(_title(log, log.content[e]), log.types[log.type[e]], minute(log.time[e])) for e in events]
-
-
-def _title(log: EventLog, content: int) -> str:
-    """The content's title, or its id where it has none."""
-    title = log.contents.attributes[TITLE].iloc[content] if TITLE in log.contents.attributes else None
-    return str(log.contents.ids[content] if title is None or pd.isna(title) or not str(title).strip() else title)
+    return [PastEvent(log.title(log.content[e]), log.types[log.type[e]], minute(log.time[e])) for e in events]

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from recsys.data.event_log import EventLog
-from recsys.sources.base import TITLE
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,6 @@ def list_moods(log: EventLog, t: int, num_examples: int) -> list[MoodCounts]:
         carriers = content[(tag == mood) & (content < num_contents)]
         best = carriers[np.argsort(-events[carriers], kind="stable")][:num_examples]
         kind = str(log.tags.attributes["kind"].iloc[mood])
-        titles = tuple(_title(log, int(row)) for row in best)
+        titles = tuple(log.title(int(row)) for row in best)
         listed.append(MoodCounts(name, kind, len(carriers), int(events[carriers].sum()), titles))
     return sorted(listed, key=lambda mood: -mood.contents)
-
-
-def _title(log: EventLog, content: int) -> str:
-    title = log.contents.attributes[TITLE].iloc[content] if TITLE in log.contents.attributes else None
-    return str(log.contents.ids[content] if title is None or pd.isna(title) or not str(title).strip() else title)

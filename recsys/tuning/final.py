@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,9 +16,8 @@ from recsys.errors import UserError
 from recsys.files import replacing
 from recsys.tuning.phase import Phase
 from recsys.tuning.settings import SweepSettings
+from recsys.tuning.spread import over_seeds
 from recsys.tuning.study import ERROR, SharedStudy
-
-Spread = dict[str, dict[str, Any]]  # metric -> {"mean", "std", "values"}
 
 
 def write_final(settings: SweepSettings, phase: Phase, shared: SharedStudy, config_loader: ConfigLoader) -> Path:
@@ -31,13 +30,15 @@ def write_final(settings: SweepSettings, phase: Phase, shared: SharedStudy, conf
     best_dir = Path(settings.best_dir) if settings.best_dir else own_experiments(config_loader)
     path = best_dir / f"best_{settings.name}.yaml"
     if done:
+        validation = over_seeds([trial.user_attrs["metrics"] for trial in done])
+        test = over_seeds([trial.user_attrs["test"] for trial in done])
         content: dict[str, Any] = {
             "overrides": phase.plan["overrides"],
             "asked": settings.final_seeds,
             "seeds": [trial.params["seed"] for trial in done],
             "runs": [(phase.folder / str(trial.number)).relative_to(settings.path).as_posix() for trial in done],
-            "validation": spread([trial.user_attrs["metrics"] for trial in done]),
-            "test": spread([trial.user_attrs["test"] for trial in done]),
+            "validation": {name: asdict(found) for name, found in validation.items()},
+            "test": {name: asdict(found) for name, found in test.items()},
         }
         with replacing(settings.path / "final.json") as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -57,17 +58,6 @@ def own_experiments(config_loader: ConfigLoader) -> Path:
     """The folder of the program's experiments."""
     (main,) = [item for item in config_loader.get_search_path().get_path() if item.provider == "main"]
     return Path(main.path.removeprefix("file://")) / "experiment"
-
-
-def spread(metrics: Sequence[Mapping[str, float]]) -> Spread:
-    """Mean and standard deviation (of the sample; 0 for a single seed) of each metric over seeds."""
-    shared = [name for name in metrics[0] if all(name in other for other in metrics)]
-    found: Spread = {}
-    for name in shared:
-        values = [float(of_seed[name]) for of_seed in metrics]
-        std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        found[name] = {"mean": float(np.mean(values)), "std": std, "values": values}
-    return found
 
 
 def experiment_file(settings: SweepSettings, content: Mapping[str, Any], config_loader: ConfigLoader) -> str:

@@ -2,14 +2,13 @@
 
 from recsys.checks import check_count, check_number
 from recsys.errors import UserError
+from recsys.options import MOST_SEED
 
 TARGET, ALL = "target", "all"
 EVENTS = (TARGET, ALL)
 
 # Of the events before t: with a shorter one, the weights of old events would no longer be numbers above 0.
 LEAST_HALF_LIFE = 0.005
-
-MOST_SEED = 2**32 - 1
 
 
 def check_share(name: str, value: object) -> None:

@@ -14,31 +14,10 @@ from recsys.errors import UserError
 from recsys.evaluation.significance import PairedDifference, bootstrap_means, compare_with_baseline, interval
 from recsys.sources.base import USER
 from recsys.tuning.leaderboard.plan import FINAL, METRIC, DataSet, Entry, Model, Plan
+from recsys.tuning.spread import Spread, over_seeds
 
 PER_USER = ("ndcg@10", "recall@20", "mrr@10")  # metrics that users have one by one, so with an interval
 UNIT = ["origin", USER]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """A number over seeds.
-
-    Attributes:
-        mean: over the seeds.
-        std: of the sample; 0 for a single seed.
-        values: of each seed.
-    """
-
-    mean: float
-    std: float
-    values: tuple[float, ...]
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """The spread of some values."""
-        numbers = tuple(float(value) for value in values)
-        std = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
-        return cls(mean=float(np.mean(numbers)), std=std, values=numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +174,7 @@ def read_score(entry: Entry) -> Score:
             n_trials=entry.n_trials,
             seeds=tuple(final["seeds"]),
             chosen_by=float(np.mean(chosen_by)),
-            test=_over_seeds([run["test"] for run in runs]),
+            test={name: over_seeds([run["test"].get(name, {}) for run in runs]) for name in runs[0]["test"]},
             intervals={name: (float(low[i]), float(high[i])) for i, name in enumerate(PER_USER)},
             seconds=Spread.of([stages["training"] + stages.get("refit", 0.0) for stages in seconds]),
             peak_memory_mb=float(max(run["cost"]["peak_memory_mb"] for run in runs)),
@@ -210,19 +189,6 @@ def read_score(entry: Entry) -> Score:
 def _users(index: pd.Index) -> np.ndarray:
     """Whose each row is; somebody who was tested at several origins has several rows, and is still one user."""
     return np.asarray(index.get_level_values(USER))
-
-
-def _over_seeds(of_seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Spread]]:
-    """Slice -> metric -> spread, of what all seeds have."""
-    first, *others = of_seeds
-    return {
-        slice_: {
-            metric: Spread.of([values[metric], *(other[slice_][metric] for other in others)])
-            for metric in values
-            if all(metric in other.get(slice_, {}) for other in others)
-        }
-        for slice_, values in first.items()
-    }
 
 
 def _per_user(folders: Sequence[Path]) -> pd.DataFrame:

@@ -143,7 +143,7 @@ def test_failed_saving_keeps_the_older_bundle(gat: Made, tmp_path: Path, monkeyp
         raise OSError("No space left on device")
 
     monkeypatch.setattr(bundle_module, "describe_files", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"bundle cannot be written \(No space"):
         gat.save(folder, threshold=0.75)
     assert load_bundle(folder).threshold == 0.25
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

@@ -206,7 +206,7 @@ class Experiment:
     def _judge(self, log: EventLog, number: int, count: int, clock: "Clock", watchers: Sequence[Callback]) -> Judged:
         """Carry out the recipe for origin `number` of `count`: train, validate, refit, test."""
         index = InteractionIndex(log)
-        splits: tuple[Split, Split] = ("validation", "test")
+        splits: list[Split] = ["validation", "test"] if self.test else ["validation"]
         tasks = {split: RankingTask.build(log, index, split, self.seed) for split in splits}
         encoders = fit_encoders(log)
         graph = TemporalGraph(log, encoders, self.graph)
@@ -330,7 +330,7 @@ class Experiment:
             negatives=self.negatives,
             seed=self.seed,
             validation=tasks["validation"],
-            test=tasks["test"],
+            test=tasks.get("test"),
             block=self.block,
             validation_users=self.validation_users,
         )

@@ -117,6 +117,17 @@ def test_each_origin_is_a_run_on_the_log_until_then(tmp_path: Path) -> None:
     assert whole["mean"]["test"]["all"]["ndcg@10"] == pytest.approx(of_origins.mean())
 
 
+def test_a_run_that_ends_after_validation_asks_nothing_of_test(tmp_path: Path) -> None:
+    plain, tables = tiny_log(**SIZE).boundaries, tiny_tables(**SIZE)
+    late = tables.interactions["timestamp"].to_numpy() * 10**9 >= plain.t_test
+    views = tables.interactions.assign(type=np.where(late, "view", tables.interactions["type"]))
+    options = (f"data.boundaries=[{plain.t_val},{plain.t_test}]", "data.target=[like,inspire,rating]")
+    given = replace(tables, interactions=views)
+    with pytest.raises(UserError, match="test"):
+        run(tmp_path / "tested", given, *options)
+    assert "validation" in run(tmp_path / "trial", given, *options, "evaluation.test=false")
+
+
 UNBUILDABLE = {
     "optimizer.lr=-1": "optimizer could not be built with these options: {lr: -1, weight_decay: 1.0e-05} (ValueError",
     "optimizer.lr=abc": "optimizer.lr is abc: it must be a number",

@@ -12,6 +12,7 @@ from recsys.building import built
 from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.data.ranking_task import RankingBatch, RankingTask
+from recsys.errors import UserError
 from recsys.graph.temporal_graph import TemporalGraph
 from recsys.loading.batch import LinkBatch
 from recsys.loading.negatives import NegativeSampler
@@ -40,7 +41,7 @@ class GraphDataModule(LightningDataModule):
         negatives: draws the negatives of training batches.
         seed: of the training batches and of the choice of validation users.
         validation: the validation task; while training, only `validation_users` of its users are ranked.
-        test: the test task; also what prediction ranks.
+        test: the test task; also what prediction ranks. None for a run that ends after validation.
         block: most users of a ranking batch.
         validation_users: most users that are ranked after an epoch, chosen at random by `seed`.
     """
@@ -55,7 +56,7 @@ class GraphDataModule(LightningDataModule):
         negatives: NegativeSampler,
         seed: int,
         validation: RankingTask,
-        test: RankingTask,
+        test: RankingTask | None,
         block: int = 512,
         validation_users: int = 2000,
     ) -> None:
@@ -75,7 +76,13 @@ class GraphDataModule(LightningDataModule):
         return _Blocks(self._validation, self._index, self._block)
 
     def test_dataloader(self) -> Iterable[RankingBatch]:
-        """Blocks of all test users."""
+        """Blocks of all test users.
+
+        Raises:
+            UserError: if this run ends after validation.
+        """
+        if self._test is None:
+            raise UserError("This run ends after validation: it has no users to test or predict for.")
         return _Blocks(self._test, self._index, self._block)
 
     def predict_dataloader(self) -> Iterable[RankingBatch]:

@@ -3,7 +3,6 @@
 Batches come from `recsys.loading`, losses from `objectives.py`, networks from `gat_sage.py` and `hetero_sage.py`.
 """
 
-import math
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAUROC
 
 from recsys.building import built
+from recsys.checks import check_number
 from recsys.data.ranking_task import RankingBatch
 from recsys.errors import UserError
 from recsys.graph.schema import CONTENT, USER
@@ -84,10 +84,8 @@ class LinkPredictionModule(LightningModule):
         equal_users: bool = True,
     ) -> None:
         super().__init__()
-        if averaging is not None and not (_is_number(averaging) and 0 <= averaging < 1):
-            raise UserError(f"averaging is {averaging}: it must be at least 0 and below 1, or null for no average.")
-        if not _is_number(mood_weight) or mood_weight < 0:
-            raise UserError(f"mood_weight is {mood_weight}: it must be a number of at least 0.")
+        check_number("averaging", averaging, 0, 1, below=True, optional=True)
+        check_number("mood_weight", mood_weight, 0)
         self.scorer = scorer
         self.network = scorer.network if averaging is None else deepcopy(scorer.network)
         self.averaged = scorer.network  # what is evaluated and kept
@@ -306,8 +304,3 @@ def _level_loss(level: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
     """How far levels [B] are from the mean logits of the negatives, [B, 1 + N]; gradients only lead to the levels."""
     error = level - logits.detach()[:, 1:].mean(dim=1)
     return (error.square() * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
-
-
-def _is_number(value: object) -> bool:
-    """Whether an option is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

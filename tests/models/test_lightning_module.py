@@ -427,7 +427,7 @@ def test_an_average_of_nothing_but_the_last_step_trains_alike() -> None:
 
 @pytest.mark.parametrize("averaging", [1, 1.5, -0.1, math.nan, "much"])
 def test_an_average_that_never_moves_or_runs_away_is_refused(averaging: Any) -> None:
-    with pytest.raises(UserError, match=r"averaging is .*: it must be at least 0 and below 1, or null"):
+    with pytest.raises(UserError, match=r"averaging is .*: it must be a number of at least 0 and below 1, or null"):
         make_module(averaging=averaging)
 
 

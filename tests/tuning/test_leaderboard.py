@@ -160,7 +160,7 @@ BAD = {
     "out that is a number": ({**FILE, "out": 5}, "has no out"),
     "a name that is a number": ({**FILE, "data": {2024: {}}}, "data has the name 2024: .* in quotes"),
     "a name that leaves the folder": ({**FILE, "models": {"../../x": {"overrides": []}}}, "name '../../x'"),
-    "control in words": ({**FILE, "models": {"a": {"overrides": [], "control": "yes please"}}}, "a.control is 'yes"),
+    "control in words": ({**FILE, "models": {"a": {"overrides": [], "control": "yes please"}}}, "a.control is yes"),
     "peer as a number": ({**FILE, "models": {"a": {"overrides": [], "peer": 1}}}, "a.peer is 1: .* true or false"),
     "two searches": ({**FILE, "models": {"a": {"overrides": [], "sweep": ["tune"]}}}, "a.sweep is"),
     "n_trials of nothing": ({**FILE, "n_trials": None, "models": {"a": {"overrides": []}}}, "incomplete: .*n_trials"),

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from recsys.checks import check_count, check_switch
 from recsys.errors import UserError
 from recsys.tuning.leaderboard.files import ConfigFiles
 
@@ -240,9 +242,7 @@ def _made(
     _require(path, where, content, {field.name for field in fields(kind)} - {"name"})  # type: ignore[arg-type]
     given = {key: value for of in (defaults, content) for key, value in of.items() if value is not None}
     for key, value in given.items():
-        is_meant, what = _MEANT[key]
-        if not is_meant(value):
-            raise UserError(f"{path}: {where}.{key} is {value!r}: it must be {what}.")
+        _CHECKS[key](f"{path}: {where}.{key}", value)
     if "overrides" in given:
         given["overrides"] = tuple(given["overrides"])
     try:
@@ -255,26 +255,25 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _whole(least: int) -> tuple[Callable[[Any], bool], str]:
-    return (
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
-        f"a whole number of at least {least}",
-    )
+def _check_text(name: str, value: Any, what: str) -> None:
+    if not _is_text(value):
+        raise UserError(f"{name} is {value}: it must be {what}.")
 
 
-_TRUTH = (lambda value: isinstance(value, bool), "true or false")
-_MEANT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "overrides": (
-        lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
-        "a list of texts, such as [model=ease]",
-    ),
-    "folder": (_is_text, "the path of a folder"),
-    "sweep": (_is_text, "the name of a search in sweeps/"),
-    "n_trials": _whole(0),
-    "seeds": _whole(1),
-    "origins": _whole(1),
-    "peer": _TRUTH,
-    "control": _TRUTH,
+def _check_overrides(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise UserError(f"{name} is {value}: it must be a list of texts, such as [model=ease].")
+
+
+_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "overrides": _check_overrides,
+    "folder": partial(_check_text, what="the path of a folder"),
+    "sweep": partial(_check_text, what="the name of a search in sweeps/"),
+    "n_trials": partial(check_count, least=0),
+    "seeds": partial(check_count, least=1),
+    "origins": partial(check_count, least=1),
+    "peer": check_switch,
+    "control": check_switch,
 }
 
 

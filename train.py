@@ -80,13 +80,13 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "model": config["model"],
         "objective": config["objective"],
         "optimizer": config["optimizer"],
-        "scheduler": config["scheduler"],
+        "scheduler": config.get("scheduler"),
         "mood_weight": config["mood_weight"],
-        "averaging": config["averaging"],
+        "averaging": config.get("averaging"),
         "equal_users": config["equal_users"],
         "trainer": config["trainer"],
-        "callbacks": config["callbacks"] or {},
-        "loggers": config["logger"] or {},
+        "callbacks": config.get("callbacks") or {},
+        "loggers": config.get("logger") or {},
         "monitor": config["monitor"],
         "monitor_mode": config["monitor_mode"],
         "smoothing": config["smoothing"],
@@ -95,8 +95,8 @@ def experiment_options(config: dict[str, Any]) -> dict[str, Any]:
         "validation_users": config["evaluation"]["validation_users"],
         "test": config["evaluation"]["test"],
         "origins": config["evaluation"]["origins"],
-        "ckpt": config["ckpt"],
-        "export": config["export"],
+        "ckpt": config.get("ckpt"),
+        "export": config.get("export"),
     }
 
 
@@ -158,6 +158,10 @@ def run() -> None:
         main()
     except (UserError, HydraException, OmegaConfBaseException, YAMLError) as error:
         fail(str(user_error(error) or one_sentence(error)))
+    except ValueError as error:
+        if "Config group override" not in str(error):
+            raise
+        fail(f"{error}: name one of the group's files, as in model=gat_sage, or take it away, as in ~scheduler.")
     except OSError as error:
         if error.filename is None or not is_from_before_main(error):
             raise

@@ -17,6 +17,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from recsys.building import built
@@ -33,6 +34,7 @@ from recsys.evaluation.protocol import Metrics, evaluate
 from recsys.evaluation.references import judge_references
 from recsys.evaluation.report import ReportInputs, write_report
 from recsys.evaluation.run_folder import (
+    forget_earlier_run,
     learning_curves,
     write_cleaning,
     write_metrics,
@@ -153,6 +155,8 @@ class Experiment:
         with writing(run_dir):
             run_dir.mkdir(parents=True, exist_ok=True)
         prepared = prepared or self.prepare()
+        if self.ckpt is None and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            forget_earlier_run(run_dir)  # only now that there is a run to take its place
         prepared[-1].report.log()
         write_cleaning(run_dir, prepared[-1].report, prepared[-1].quarantine)
         clock.lap("preparation")

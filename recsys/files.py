@@ -29,7 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: if the system refuses it.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    # Of this call alone: two processes may write the same file.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

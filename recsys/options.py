@@ -6,6 +6,8 @@ from typing import Any
 from recsys.checks import check_count, check_switch
 from recsys.errors import UserError
 
+# Groups of options that a run cannot do without.
+GROUPS = ("data", "graph", "loader", "negatives", "model", "objective", "optimizer", "trainer", "evaluation")
 MOST_SEED = 2**32 - 1  # what NumPy and Lightning take
 
 
@@ -18,11 +20,22 @@ def check_options(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: for the first option that means nothing.
     """
+    for name in ("name", "run_dir", "mood_weight"):
+        if config.get(name) is None:
+            raise UserError(f"the option {name} is null or taken away: a run cannot do without it.")
+    for name in GROUPS:
+        if not isinstance(config.get(name), Mapping):
+            raise UserError(f"{name} is {config.get(name)}: it must be a group of options.")
+    for name in ("source", "settings"):
+        if config["data"].get(name) is None:
+            raise UserError(f"data has no {name}: choose one of the files in conf/data/ with data=NAME.")
     options = {**config, **{f"evaluation.{name}": value for name, value in config["evaluation"].items()}}
-    check_count("seed", options["seed"], 0, MOST_SEED)
-    if options["monitor_mode"] not in ("max", "min"):
-        raise UserError(f"monitor_mode is {options['monitor_mode']}: it must be max or min.")
+    check_count("seed", options.get("seed"), 0, MOST_SEED)
+    if not isinstance(options.get("monitor"), str):
+        raise UserError(f"monitor is {options.get('monitor')}: it must be the name of a metric, such as val/ndcg@10.")
+    if options.get("monitor_mode") not in ("max", "min"):
+        raise UserError(f"monitor_mode is {options.get('monitor_mode')}: it must be max or min.")
     for name in ("smoothing", "evaluation.origins", "evaluation.block", "evaluation.validation_users"):
-        check_count(name, options[name], 1)
+        check_count(name, options.get(name), 1)
     for name in ("equal_users", "refit", "evaluation.test"):
-        check_switch(name, options[name])
+        check_switch(name, options.get(name))

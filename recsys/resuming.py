@@ -1,7 +1,7 @@
 """What a run that is resumed was asked: the overrides in the folder of its checkpoint.
 
 A folder may come from anyone. So what it holds is read as options of a run and nothing else: no override from there
-may name code or lead to a configuration outside `conf/`.
+may name code, lead to a configuration outside `conf/`, read the environment, or say where secrets are sent.
 """
 
 import re
@@ -18,16 +18,19 @@ from recsys.errors import UserError
 
 # Keys that no run keeps among its own options. Of Hydra's, some name code; a sweep's trials come from its storage.
 FOREIGN = ("", "hydra", "sweeps")
-# Interpolations that give a value of the configuration, or a text; others, such as oc.decode, make code of a text.
-HARMLESS = re.compile(r"\$\{((now|oc\.env):[^${}]*|[^${}:]*)\}")
+# Settings of servers that are sent a token or key.
+SERVERS = ("data.api", "logger.wandb.settings", "logger.wandb.host")
+# Interpolations that give a value of the configuration, or the time; others, such as oc.decode, make code of a text,
+# and oc.env tells what no run's folder is to know.
+HARMLESS = re.compile(r"\$\{(now:[^${}]*|[^${}:]*)\}")
 
 
 def resumed(arguments: list[str]) -> list[str]:
     """Command-line arguments with those of the run that `ckpt=` names put before them, and its folder as run_dir.
 
     Raises:
-        UserError: if the checkpoint is missing, or its run's `.hydra/overrides.yaml` is missing, damaged or could run
-            code.
+        UserError: if the checkpoint is missing, or its run's `.hydra/overrides.yaml` is missing, damaged or has
+            what is not taken from a folder.
     """
     given = {argument.lstrip("+~").partition("=")[0]: argument.partition("=")[2] for argument in arguments}
     path = given.get("ckpt", "null").strip("'\"")
@@ -49,10 +52,10 @@ def resumed(arguments: list[str]) -> list[str]:
             parsed = parser.parse_override(override)
         except HydraException as error:
             raise _damaged(file) from error
-        if _could_run_code(parsed):
+        if _is_dangerous(parsed):
             raise UserError(
-                f"ckpt={path}: {file} holds {override!r}, which could run code and is not taken from there: if you "
-                "want it, repeat it on the command line beside ckpt=."
+                f"ckpt={path}: {file} holds {override!r}, which could run code or send secrets away, and is not taken "
+                "from there: if you want it, repeat it on the command line beside ckpt=."
             )
     return [*own, *arguments, f'run_dir="{run_dir}"']
 
@@ -80,12 +83,14 @@ def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
-def _could_run_code(override: Override) -> bool:
-    """Whether an override names code, or a configuration that may."""
+def _is_dangerous(override: Override) -> bool:
+    """Whether an override names code, or a configuration that may, or has to do with secrets."""
     key, texts = override.key_or_group, [override.key_or_group, *_texts(override.value())]
     return (
         override.package is not None  # which may be Hydra's
         or re.split("[./]", key)[0] in FOREIGN
+        or any(key == name or key.startswith(f"{name}.") for name in SERVERS)
+        or (isinstance(override.value(), Mapping) and any(name.startswith(f"{key}.") for name in SERVERS))
         or any("_target_" in text or "${" in HARMLESS.sub("", text) for text in texts)
         or ("." not in key and any(".." in text for text in texts))  # a choice may lie outside its group's folder
     )

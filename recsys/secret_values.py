@@ -17,8 +17,9 @@ _OWN_WORDS = ("data.kinds", "data.moods", "data.weights")
 
 _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SECRET = re.compile(
-    r"(token|auth|authorization|(password|passwd|passphrase|pwd|secret|credential|(api|access|private)[^a-z]?key)s?)"
-    r"(?![a-z])"
+    r"(token|auth|authorization|bearer|jwt|signature|session[^a-z]?id|"
+    r"(cookie|password|passwd|passphrase|pwd|secret|credential|(api|access|private|secret)[^a-z]?key)s?)"
+    r"(?![a-z])|tokens$|^key$"
 )
 # A login ends at the last @ before a path. A password may hold a slash itself, which nothing but a port forbids.
 _LOGIN = re.compile(r"(?<=://)(?:[^/?#\s]*|[^/:@\s]*:(?!\d*(?:[/?#\s]|$))\S*)@")

@@ -123,6 +123,34 @@ class Stopwatch(Callback):
         self._earlier = state_dict["seconds"]
 
 
+class Relocated(Callback):
+    """Has checkpoints know the earlier ones in their folder, by whatever path the folder was reached when it had them.
+
+    Lightning forgets the best epoch where the path is another one, be it relative, or of a folder that was moved.
+
+    Args:
+        folder: of the checkpoints.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Rewrite what the callbacks are about to go on from."""
+        for state in checkpoint["callbacks"].values():
+            if "dirpath" not in state:
+                continue
+            before, state["dirpath"] = state["dirpath"], str(self._folder)
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state[name] = self._here(state[name], before)
+            state["best_k_models"] = {self._here(path, before): s for path, s in state["best_k_models"].items()}
+
+    def _here(self, path: str, before: str) -> str:
+        return str(self._folder / os.path.relpath(path, before)) if path else path
+
+
 class ReplayedRates(Callback):
     """Gives each epoch the learning rates that it had in another training.
 
@@ -168,7 +196,8 @@ def fit(
         UserError: if the training was interrupted, or what it goes on from is damaged or of another network.
     """
     recorded, watch, callbacks = RecordedRates(), Stopwatch(), list(callbacks)
-    trainer = built("trainer", make_trainer, callbacks=[*callbacks, recorded, watch], **options)
+    relocated = Relocated(folder)
+    trainer = built("trainer", make_trainer, callbacks=[*callbacks, recorded, watch, relocated], **options)
     choice = None if ckpt is None else Choice.read(folder)
     if choice is None or choice.max_epochs != trainer.max_epochs:
         start = None if ckpt is None else _point_to_resume_from(folder, Path(ckpt))
@@ -178,7 +207,7 @@ def fit(
             (folder / stale).unlink(missing_ok=True)
         _train(trainer, module, data, start)
         choice = _choice(trainer, callbacks, recorded, watch, folder)
-        if choice.checkpoint is not None and trainer.is_global_zero:  # two processes would rename one temporary file
+        if choice.checkpoint is not None and trainer.is_global_zero:
             choice.write(folder)
     if choice.checkpoint is not None:
         _load_weights(module, folder / choice.checkpoint)
@@ -220,7 +249,7 @@ def refit(
     trainer = built(
         "trainer",
         make_trainer,
-        callbacks=[*taken, ReplayedRates(choice.rates), watch, kept],
+        callbacks=[*taken, ReplayedRates(choice.rates), watch, kept, Relocated(folder)],
         logger=False,
         max_epochs=choice.epochs,
         limit_val_batches=0,

@@ -63,11 +63,17 @@ REFUSED = [
     "sweeps=grid",
     "+sweeps.worker=trials",
     "+={hydra: {verbose: true}}",
+    "+data.cache='${oc.env:HOME}'",
+    "+data.api.params.q=a",
+    "data.api.base_url=http://elsewhere",
+    "data.api={base_url: http://elsewhere}",
+    "++logger.wandb={settings: {base_url: http://elsewhere}}",
+    "+logger.wandb.settings.base_url=http://elsewhere",
 ]
 
 
 @pytest.mark.parametrize("override", REFUSED)
-def test_what_could_run_code_is_refused(tmp_path: Path, override: str) -> None:
+def test_what_could_run_code_or_send_secrets_away_is_refused(tmp_path: Path, override: str) -> None:
     path = checkpoint(tmp_path, "seed=3", override)
     with pytest.raises(UserError, match="could run code") as error:
         resumed([f"ckpt={path}"])
@@ -87,7 +93,7 @@ def test_options_of_a_run_are_taken_as_they_are(tmp_path: Path) -> None:
         "data.weights={view: 0.5}",
         "data.target=[like]",
         "name=shop_${seed}_${now:%Y}",
-        "+data.cache='${oc.env:HOME}'",
+        "+data.apiary=a",
         "~callbacks.progress",
         "monitor=val/ndcg@10",
         "model=lightgcn",

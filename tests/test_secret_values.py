@@ -15,9 +15,10 @@ SECRET = (
     *("token", "access_token", "access-token", "accessToken", "X-Access-Token", "token_2", "password", "passwd", "pwd"),
     *("sslpassword", "secret", "client_secret", "credentials", "api_key", "apikey", "apiKey", "X-API-Key", "api keys"),
     *("access_key", "aws_secret_access_key", "accessKeyId", "private_key", "WANDB_API_KEY", "auth", "Authorization"),
+    *("key", "secretkey", "tokens", "jwt", "bearer", "cookie", "signature", "session_id"),
 )
 HARMLESS = (
-    *("token_variable", "token_header", "tokens_per_batch", "tokenizer", "author", "key", "keys", "monitor"),
+    *("token_variable", "token_header", "tokens_per_batch", "tokenizer", "author", "keys", "monitor"),
     *("secretary", "passfile", "path"),
 )
 # An address, and what is left of it.

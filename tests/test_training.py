@@ -132,6 +132,35 @@ def test_a_first_training_goes_on_after_a_kill(
     assert choice.seconds > earlier > 0
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_best_epoch_is_remembered_whatever_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # With many steps at this rate validation worsens, so that the best epoch is one of the first.
+    whole_folder, folder = Path("whole"), Path("runs/checkpoints")
+    watched = {"monitor": "val/loss", "mode": "max"}
+
+    def train(folder: Path, ckpt: Path | None = None, watchers: Sequence[Callback] = ()) -> tuple[Choice, float]:
+        best = ModelCheckpoint("unused", "best", enable_version_counter=False, **watched)
+        own = fresh([best, ModelCheckpoint("unused", "last", enable_version_counter=False)], folder)
+        options = {"folder": folder, "ckpt": None if ckpt is None else str(ckpt)}
+        choice = fit(trainer, [*own, *watchers], module(small_graph()), batches(small_log()), **options)
+        assert isinstance(own[0], ModelCheckpoint)
+        assert own[0].best_model_score is not None
+        return choice, float(own[0].best_model_score)
+
+    without = train(whole_folder)
+    assert without[0].epochs < EPOCHS
+    with pytest.raises(KilledError):
+        train(folder, watchers=[Kill(without[0].epochs)])
+    if moved:
+        folder.parent.rename("elsewhere")
+        folder = Path("elsewhere/checkpoints")
+    assert train(folder.resolve(), ckpt=folder / LAST) == without
+    assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", CHOICE, LAST]
+
+
 def test_seconds_of_all_sittings_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 10.0
     monkeypatch.setattr("recsys.training.time.perf_counter", lambda: now)

@@ -80,13 +80,22 @@ def _content_based(log: EventLog, _: int) -> Scorer:
     return peer
 
 
+def _oracle(log: EventLog) -> Scorer | None:
+    """Only where it is the best possible: it knows how likely somebody opens a content, not how it is liked then."""
+    if log.oracle is None:
+        return None
+    if not log.is_target.all():
+        raise UserError("it knows the chance of any event, and not every type is a target.")
+    return OracleScorer(log)
+
+
 _BUILDERS: dict[str, Callable[[EventLog, int], Scorer | None]] = {  # of a log and a seed; None: not for this log
     "popularity": lambda log, _: Popularity(log),
     "recent popularity": lambda log, _: Popularity(log, window=RECENT_WINDOW),
     CONTENT_BASED: _content_based,
     CREATOR_POPULARITY: lambda log, _: CreatorPopularity(log),
     RANDOM: lambda log, seed: RandomOrder(log, seed=seed),
-    ORACLE: lambda log, _: None if log.oracle is None else OracleScorer(log),
+    ORACLE: lambda log, _: _oracle(log),
 }
 _ONLY_COLD_CONTENTS = (CREATOR_POPULARITY, RANDOM)
 

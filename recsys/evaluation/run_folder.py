@@ -1,19 +1,41 @@
 """Writes and reads the tables and figures in a run's folder; `recsys.evaluation.report` writes the page."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recsys.files import replacing
+from recsys.files import replacing, writing
 from recsys.sources.base import CONTENT, USER
 
 if TYPE_CHECKING:  # reading what runs left behind takes no torch, which takes seconds to import
     from recsys.data.cleaning_report import CleaningReport
     from recsys.data.event_log import EventLog
     from recsys.evaluation.protocol import Evaluation
+
+
+# What only one run can have; a run that begins anew in a folder takes the place of the one before.
+OF_ONE_RUN = (
+    *("checkpoints", "bundle", "export"),
+    *("metrics.json", "per_user.parquet", "recommendations.parquet", "report.html"),
+)
+
+
+def forget_earlier_run(directory: Path) -> None:
+    """Delete what an earlier run has left in the folder, so that nothing of it is taken for the new one's.
+
+    Raises:
+        UserError: if the system refuses it.
+    """
+    for path in map(directory.joinpath, OF_ONE_RUN):
+        with writing(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def write_cleaning(directory: Path, report: "CleaningReport", quarantine: pd.DataFrame) -> None:
@@ -92,8 +114,10 @@ def learning_curves(run_dir: Path) -> pd.DataFrame | None:
     sittings = [sitting for sitting in map(pd.read_csv, written) if "epoch" in sitting]
     if not sittings:
         return None
-    starts = [sitting["epoch"].min() for sitting in sittings[1:]] + [float("inf")]
-    # An epoch that a kill cut short was trained again by the next sitting, whose rows count.
-    kept = [sitting[sitting["epoch"] < start] for sitting, start in zip(sittings, starts, strict=True)]
-    curves: pd.DataFrame = pd.concat(kept, ignore_index=True)
+    # An epoch that was trained again, after a kill or by a run begun anew, has the rows of the last time.
+    kept, start = [], float("inf")
+    for sitting in reversed(sittings):
+        kept.append(sitting[sitting["epoch"] < start])
+        start = min(start, sitting["epoch"].min())
+    curves: pd.DataFrame = pd.concat(kept[::-1], ignore_index=True)
     return curves

@@ -16,12 +16,16 @@ from recsys.export.device_model import device_model
 from recsys.export.precision import FLOAT32, PRECISIONS, agreement
 from recsys.export.unseen_users import unseen_users
 from recsys.files import replacing_folder
+from recsys.models.graph_scorer import GraphScorer
+from recsys.models.scorer import Scorer
 from recsys.serving.bundle import Bundle, load_bundle
 from recsys.serving.manifest import checksum
 
 C, ONNX = "c", "onnx"
 FORMATS = (C, ONNX)
 REPORT = "recsys_export.json"
+# Pairs of users and contents for which an export holds what paths say; numbers in a blob take less memory than in text.
+MOST_PAIRS, MOST_PAIRS_IN_BLOB = 10**7, 10**8
 CODE_BYTES = 8 * 1024  # what recsys.c itself takes, roughly
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
@@ -86,6 +90,7 @@ def export_model(bundle: Bundle, out: Path, options: ExportOptions) -> dict[str,
     t = bundle.time if options.time is None else options.time
     contents = choose_contents(bundle.log, t, options.subset)
     users = choose_users(bundle.log, t, options.users)
+    _check_pairs(bundle.scorer, len(users), len(contents), options)
     model = device_model(bundle, t, contents, users)
     report: dict[str, Any] = {
         "format": options.format,
@@ -163,6 +168,17 @@ def git_commit() -> str:
     )
     commit = done.stdout.strip()
     return commit if re.fullmatch("[0-9a-f]{40,64}", commit) else "unknown"
+
+
+def _check_pairs(scorer: Scorer, users: int, contents: int, options: ExportOptions) -> None:
+    """Before the work, which takes memory in proportion to it."""
+    most = MOST_PAIRS_IN_BLOB if options.blob else MOST_PAIRS
+    if isinstance(scorer, GraphScorer) and scorer.network.pair is not None and users * contents > most:
+        raise UserError(
+            f"The export would hold what paths say of {users:,} users x {contents:,} contents, but {most:,} pairs are "
+            f"the most{'' if options.blob else f' (of C headers with --blob {MOST_PAIRS_IN_BLOB:,})'}: choose fewer "
+            "with --users or --subset, or train with model.pair=none."
+        )
 
 
 def _check_flash(size: int, flash: int | None) -> None:

@@ -31,7 +31,6 @@ from recsys.models.network import Network
 
 NEEDED = "recsys export --format onnx needs onnx, onnxscript and onnxruntime: pip install 'recsys[export]'."
 OPSET = 20
-MOST_PAIRS = 10**7  # of users and contents, whose logits of paths users.onnx holds
 TOLERANCE = 1e-4  # of logits and embeddings, relative to their size where that is above 1
 
 
@@ -136,12 +135,6 @@ def write_onnx(model: DeviceModel, folder: Path) -> dict[str, dict[str, Any]]:
         UserError: a library is missing, there are too many pairs of users and contents for what paths say of them, or
             onnxruntime gives something else than PyTorch.
     """
-    if model.paths is not None and np.prod(model.paths.shape, dtype=np.int64) > MOST_PAIRS:
-        raise UserError(
-            f"users.onnx would hold the paths of {len(model.users):,} users x {len(model.contents):,} contents, "
-            f"but {MOST_PAIRS:,} pairs are the most: choose fewer with --users or --subset, export C headers, or train "
-            "with model.pair=none."
-        )
     network = model.scorer.network.eval()
     batch, pair = {0: torch.export.Dim.DYNAMIC}, torch.arange(2)
     found = {}

@@ -4,6 +4,10 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+# Least scale of logits with deviation 1. Where positives lie no higher than negatives the best one is 0, which would
+# make all logits equal; with this one probabilities are near each other too, but float32 tells them apart.
+LEAST = 0.01
+
 
 def fit_calibration(logit: np.ndarray, label: np.ndarray) -> tuple[float, float]:
     """Scale a > 0 and shift b with the least mean cross-entropy of sigmoid(a logit + b) to the labels (Platt, 1999).
@@ -33,5 +37,5 @@ def fit_calibration(logit: np.ndarray, label: np.ndarray) -> tuple[float, float]
         return float(value), np.array([np.mean(slope * scaled) * scale, np.mean(slope)])
 
     found = minimize(loss, np.zeros(2), jac=True, method="BFGS").x
-    scale = float(np.exp(found[0]) / spread)
+    scale = max(float(np.exp(found[0])), LEAST) / spread
     return scale, float(found[1] - scale * middle)

@@ -3,9 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from recsys.tuning.space import SEED, configuration
+
+
+def pareto_front(completed: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """The trials that no other one beats by some objective without being worse by any.
+
+    Args:
+        completed: trials with finite values.
+        directions: one for each objective.
+    """
+    sign = np.where([direction == StudyDirection.MAXIMIZE for direction in directions], 1.0, -1.0)
+    values = np.array([trial.values for trial in completed]).reshape(-1, len(sign)) * sign
+    beaten = [((values >= one).all(axis=1) & (values > one).any(axis=1)).any() for one in values]
+    return [trial for trial, worse in zip(completed, beaten, strict=True) if not worse]
 
 
 def best_trial(completed: Sequence[FrozenTrial], maximize: bool) -> FrozenTrial:

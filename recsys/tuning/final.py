@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,32 +61,8 @@ def own_experiments(config_loader: ConfigLoader) -> Path:
 
 
 def experiment_file(settings: SweepSettings, content: Mapping[str, Any], config_loader: ConfigLoader) -> str:
-    """The text of `best_<name>.yaml`: the best configuration as an experiment, its figures as a comment.
-
-    Raises:
-        UserError: if an override takes something away, which no experiment file can say.
-    """
-    groups: list[Any] = []
-    values: dict[str, Any] = {}
-    experiment = None
-    parsed = OverridesParser.create(config_loader=config_loader).parse_overrides(content["overrides"])
-    for override in parsed:
-        key, value = override.key_or_group, override.value()
-        if override.is_delete():
-            raise UserError(f"{override.input_line} cannot be kept in an experiment file.")
-        if key == "experiment":
-            experiment = value
-        elif config_loader.get_group_options(key):
-            at = f"@{override.package}" if override.package else ""
-            groups = [entry for entry in groups if f"override /{key}{at}" not in entry]
-            groups.append({f"override /{key}{at}": value})
-        else:
-            place = values
-            *parents, last = key.split(".")
-            for parent in parents:
-                place = place.setdefault(parent, {})
-            place[last] = value
-    defaults = [*([experiment] if experiment else []), *groups, "_self_"]
+    """The text of `best_<name>.yaml`: the best configuration as an experiment, its figures as a comment."""
+    body = as_experiment(content["overrides"], config_loader)
     lines = [
         "# @package _global_",
         f"# The best configuration that the sweep {settings.name} has found, by {', '.join(settings.objectives)}.",
@@ -97,4 +73,37 @@ def experiment_file(settings: SweepSettings, content: Mapping[str, Any], config_
         figures = (f"{name} {content[split][name]['mean']:.4f} +- {content[split][name]['std']:.4f}" for name in shown)
         lines.append(f"#   {split}: {', '.join(figures)}")
     lines.append(f"# python train.py {shlex.join([f'experiment=best_{settings.name}'])}")
-    return "\n".join(lines) + "\n" + yaml.safe_dump({"defaults": defaults, **values}, sort_keys=False)
+    return "\n".join(lines) + "\n" + yaml.safe_dump(body, sort_keys=False)
+
+
+def as_experiment(overrides: Sequence[str], config_loader: ConfigLoader) -> dict[str, Any]:
+    """Overrides as the content of an experiment's file.
+
+    Raises:
+        UserError: if an override takes something away, which no experiment file can say.
+    """
+    groups: list[Any] = []
+    values: dict[str, Any] = {}
+    experiments: list[Any] = []
+    for override in OverridesParser.create(config_loader=config_loader).parse_overrides(list(overrides)):
+        key, value = override.key_or_group, override.value()
+        if override.is_delete():
+            raise UserError(
+                f"{override.input_line} cannot be kept in the experiment file that a sweep ends with: leave it out, or "
+                "add sweeps.final_seeds=0."
+            )
+        if key == "experiment":
+            experiments = value if isinstance(value, list) else [value] if value else []
+        elif config_loader.get_group_options(key):
+            at = f"@{override.package}" if override.package else ""
+            groups = [entry for entry in groups if f"override /{key}{at}" not in entry]
+            groups.append({f"override /{key}{at}": value})
+        else:
+            place = values
+            *parents, last = key.split(".")
+            for parent in parents:
+                if not isinstance(place.get(parent), dict):
+                    place[parent] = {}
+                place = place[parent]
+            place[last] = value
+    return {"defaults": [*experiments, *groups, "_self_"], **values}

@@ -11,7 +11,7 @@ import psutil
 from optuna import Trial
 from optuna.trial import FrozenTrial, TrialState
 
-LEASE = "lease"  # user attribute of a trial: {owner, host, pid, started, beat}
+LEASE = "lease"  # user attribute of a trial: {owner, host, pid, started, beat}; None before anybody has signed for it
 
 
 class Lease:
@@ -47,7 +47,8 @@ class Lease:
     def held(self) -> bool:
         """Whether the trial is still this process's own."""
         frozen = self._trial.storage.get_trial(self._trial._trial_id)
-        return bool(frozen.state == TrialState.RUNNING and frozen.user_attrs[LEASE]["owner"] == self._owner)
+        lease = frozen.user_attrs[LEASE]
+        return bool(frozen.state == TrialState.RUNNING and lease is not None and lease["owner"] == self._owner)
 
     def _renew(self) -> None:
         while not self._ended.wait(self._pause):

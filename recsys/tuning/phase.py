@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from recsys.errors import UserError
-from recsys.tuning.best import best_trial
+from recsys.tuning.best import best_trial, pareto_front
 from recsys.tuning.exhaustive import Exhaustive
 from recsys.tuning.settings import SweepSettings
 from recsys.tuning.space import SEED, Params, Space, parse_space
@@ -152,8 +152,7 @@ def chosen_trial(shared: SharedStudy) -> FrozenTrial | None:
     if not completed:
         raise UserError(f"no trial of {shared.study.study_name!r} was completed, so there is no best one.")
     if len(shared.study.directions) > 1:
-        front = {trial.number for trial in shared.study.best_trials}
-        completed = [trial for trial in completed if trial.number in front]
+        completed = pareto_front(completed, shared.study.directions)
     return best_trial(completed, maximize=shared.study.directions[0] == StudyDirection.MAXIMIZE)
 
 

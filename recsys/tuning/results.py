@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recsys.errors import UserError
 from recsys.evaluation.run_folder import learning_curves
-from recsys.tuning.best import best_trial
+from recsys.tuning.best import best_trial, pareto_front
 from recsys.tuning.space import Space
 from recsys.tuning.storage import JOURNAL, open_storage
 from recsys.tuning.study import PLAN
 
+ASKED = {"name", "storage", "objectives", "directions", "baseline", "space", "n_trials", "command"}  # in sweep.json
 STATES = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "pruned",
@@ -79,8 +80,7 @@ class SweepResults:
         ranked = self.ranked()
         if len(self.objectives) == 1:
             return [best_trial(self.completed(), self.maximizes())] if ranked else []
-        front = {trial.number for trial in self.study.best_trials}
-        return [trial for trial in ranked if trial.number in front]
+        return pareto_front(ranked, self.study.directions)
 
     def maximizes(self, objective: int = 0) -> bool:
         """Whether more is better."""
@@ -158,13 +158,15 @@ def read_sweep(name: str, directory: Path, storage: str | None = None) -> SweepR
         there = f"there are {', '.join(known)}" if known else "there is none"
         raise UserError(f"{directory} has no sweep named {name!r}; {there}.")
     folder = directory / name
-    asked = _read_json(folder / "sweep.json")
+    asked = _read_json(folder / "sweep.json", ASKED)
     final = folder / "final.json"
     url = storage or asked["storage"]
     if url is None and not (folder / JOURNAL).is_file():
         raise UserError(f"{folder} has no {JOURNAL}: no trial of {name!r} has begun, or its study was lost.")
     try:
         study = optuna.load_study(study_name=asked["name"], storage=open_storage(url, folder))
+    except ValueError as error:
+        raise UserError(f"{folder / JOURNAL} is damaged: {error}.") from error
     except KeyError as error:
         where = folder / JOURNAL if url is None else url
         raise UserError(f"{where} holds no study of {asked['name']!r}; name its storage with --storage URL.") from error
@@ -182,13 +184,16 @@ def read_sweep(name: str, directory: Path, storage: str | None = None) -> SweepR
         command=asked["command"],
         study=study,
         trials=tuple(study.get_trials(deepcopy=False)[: asked["n_trials"]]),
-        final=_read_json(final) if final.is_file() else None,
+        final=_read_json(final, {"overrides", "test"}) if final.is_file() else None,
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, needed: Set[str]) -> dict[str, Any]:
+    """The content of a file that must have these keys."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(content, dict) or not content.keys() >= needed:
+        raise UserError(f"{path} is damaged: it must hold {', '.join(sorted(needed))}; repeat the sweep's command.")
     return content

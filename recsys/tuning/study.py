@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from recsys.errors import UserError
-from recsys.tuning.lease import is_lost, runs_in
+from recsys.tuning.lease import LEASE, is_lost, runs_in
 from recsys.tuning.space import Params
 
 logger = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ class SharedStudy:
                 self.fail(trial, f"its process was killed {attempts} times, perhaps for want of memory")
             else:
                 logger.info("trial %d lost its process and waits for another", trial.number)
+                # Else who takes it would seem lost until it has signed for it.
+                self.storage.set_trial_user_attr(trial._trial_id, LEASE, None)
                 self._move(trial, TrialState.WAITING)
 
     def _move(self, trial: FrozenTrial, state: TrialState) -> bool:

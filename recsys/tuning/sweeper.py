@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from recsys.errors import UserError
 from recsys.files import replacing
-from recsys.tuning.final import write_final
+from recsys.tuning.final import as_experiment, write_final
 from recsys.tuning.lease import runs_in
 from recsys.tuning.phase import Phase, chosen_trial, final_phase, search_phase
 from recsys.tuning.settings import PhaseName, SweepSettings
@@ -101,7 +101,10 @@ class Sweep:
     def _check(self, phase: Phase) -> None:
         """Compose a config with every choice before any trial pays for a mistake, or a secret is written down."""
         for params in phase.space.representatives():
-            check_composed(compose("train", [*phase.plan["overrides"], *phase.space.overrides(params)]))
+            overrides = [*phase.plan["overrides"], *phase.space.overrides(params)]
+            check_composed(compose("train", overrides))
+            if self._settings.final_seeds:
+                as_experiment(overrides, self._config_loader)  # as which the best are kept
 
     def _write_description(self, phase: Phase) -> None:
         """Write `sweep.json`, from which the sweep's report knows what was asked."""

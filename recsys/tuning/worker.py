@@ -39,7 +39,7 @@ from recsys.tuning.reporting import LeaseLostError, ReportEpochs
 from recsys.tuning.settings import SweepSettings
 from recsys.tuning.space import Params, summary
 from recsys.tuning.storage import one_line, open_storage
-from recsys.tuning.study import ERROR, SharedStudy
+from recsys.tuning.study import ATTEMPTS, ERROR, SharedStudy
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class TrialRunner:
             values: list[float] | None = None
             error: str | None = None
             try:
-                outcome = self._outcome(params, folder, report, str(trial.number))
+                outcome = self._outcome(params, folder, report, trial)
                 found = [measured(outcome, objective) for objective in self._phase.objectives]
                 self._keep(trial, outcome)
                 values, state = found, TrialState.COMPLETE  # a study takes no values of a trial that fails
@@ -142,9 +142,10 @@ class TrialRunner:
         (objective, *more) = self._phase.objectives
         return objective if not more and objective.startswith("val/") and not self._phase.test else None
 
-    def _outcome(self, params: Params, folder: Path, report: ReportEpochs, number: str) -> Outcome:
+    def _outcome(self, params: Params, folder: Path, report: ReportEpochs, trial: optuna.Trial) -> Outcome:
         """Run the experiment of these params in `folder`, from where an earlier attempt was killed."""
-        last = last_checkpoint(folder)
+        # What a first attempt finds there is of another study.
+        last = last_checkpoint(folder) if trial.user_attrs[ATTEMPTS] > 1 else None
         overrides = [
             *self._phase.plan["overrides"],
             *self._phase.space.overrides(params),
@@ -156,7 +157,7 @@ class TrialRunner:
         if "wandb" in (config.logger or {}):
             with open_dict(config):
                 config.logger.wandb.group = self._phase.study
-                config.logger.wandb.name = f"{number}: {summary(params)}"
+                config.logger.wandb.name = f"{trial.number}: {summary(params)}"
         context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks(config))
         done = run_job(
             task_function=lambda composed: self._run(composed, report),
@@ -178,7 +179,8 @@ class TrialRunner:
 
     def _prepare(self, config: DictConfig, experiment: Experiment) -> list[Prepared]:
         """The logs of the experiment, which are prepared anew only when its data differ from the trial's before."""
-        key = OmegaConf.to_yaml({"data": config.data, "origins": config.evaluation.origins}, resolve=True)
+        data = OmegaConf.to_container(config.data, resolve=True)  # may refer to all of the configuration
+        key = json.dumps([data, config.evaluation.origins], default=str)
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = None
             self._prepared = key, experiment.prepare()

@@ -79,3 +79,21 @@ def test_the_future_moves_no_validation_figure() -> None:
     assert before["popularity"]["test"] != after["popularity"]["test"], "the change was none"
     for name, of_splits in before.items():
         assert of_splits["validation"] == after[name]["validation"], name
+
+
+@pytest.mark.parametrize("all_count", [True, False])
+def test_the_oracle_is_there_only_where_it_is_the_best_possible(all_count: bool) -> None:
+    log = replace(early_log(1), oracle=Truth())
+    log = log if all_count else replace(log, is_target=np.arange(len(log)) % 3 > 0)
+    found = judged(log)
+    assert ("oracle" in found.metrics) == all_count
+    assert found.left_out.get("oracle") == (None if all_count else Truth.WHY_NOT)
+
+
+class Truth:
+    """Knows some chances."""
+
+    WHY_NOT = "it knows the chance of any event, and not every type is a target."
+
+    def probability(self, user_ids: np.ndarray, content_ids: np.ndarray, t: int) -> np.ndarray:
+        return np.full((len(user_ids), len(content_ids)), 0.5)

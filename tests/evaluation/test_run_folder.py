@@ -10,7 +10,13 @@ import pytest
 from recsys.data.event_log import EventLog
 from recsys.errors import UserError
 from recsys.evaluation.protocol import Evaluation, evaluate
-from recsys.evaluation.run_folder import learning_curves, write_metrics, write_per_user, write_recommendations
+from recsys.evaluation.run_folder import (
+    forget_earlier_run,
+    learning_curves,
+    write_metrics,
+    write_per_user,
+    write_recommendations,
+)
 from recsys.files import replacing
 from tests.evaluation.fakes import early_log, random_scorer, task_of
 
@@ -115,3 +121,21 @@ def test_curves_pass_over_a_sitting_that_was_killed_before_it_wrote(tmp_path: Pa
     curves = learning_curves(tmp_path)
     assert curves is not None
     assert curves["val/loss"].tolist() == [0.5, 0.4]
+
+
+def test_curves_are_those_of_the_last_time_an_epoch_was_trained(tmp_path: Path) -> None:
+    for version, epochs in enumerate([range(6), range(6, 10), range(4)]):  # killed, resumed, then begun anew
+        folder = tmp_path / "logs" / f"version_{version}"
+        folder.mkdir(parents=True)
+        (folder / "metrics.csv").write_text("epoch,val/loss\n" + "".join(f"{e},{version}\n" for e in epochs))
+    curves = learning_curves(tmp_path)
+    assert curves is not None
+    assert curves[["epoch", "val/loss"]].to_numpy().tolist() == [[epoch, 2] for epoch in range(4)]
+
+
+def test_a_run_begun_anew_keeps_nothing_of_the_one_before(tmp_path: Path) -> None:
+    for name in ("checkpoints/origin_1/last.ckpt", "bundle/log.parquet", "report.html", "logs/x.csv", "own.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    forget_earlier_run(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "own.txt"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recsys.errors import UserError
-from recsys.export import onnx_files
+from recsys.export import export
 from recsys.export.device_model import DeviceModel
 from recsys.export.export import ExportOptions, export_bundle
 from recsys.export.traceable import traceable_edges
@@ -68,11 +68,12 @@ def test_encoder_reads_features(exported: Exported) -> None:
             np.testing.assert_allclose(vectors, due[node_type][:, : vectors.shape[1]].numpy(), atol=1e-4)
 
 
-def test_more_paths_than_fit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("file_format", ["c", "onnx"])
+def test_more_paths_than_fit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_format: str) -> None:
     made = make_bundle("gat_sage", tmp_path / "bundle", tiny_log(seed=3))
-    monkeypatch.setattr(onnx_files, "MOST_PAIRS", 95)
+    monkeypatch.setattr(export, "MOST_PAIRS", 95)
     with pytest.raises(UserError, match=r"choose fewer with --users or --subset.*model\.pair=none"):
-        export_bundle(made.folder, tmp_path / "out", ExportOptions(format="onnx"))
+        export_bundle(made.folder, tmp_path / "out", ExportOptions(format=file_format))
     assert not (tmp_path / "out").exists()
 
 

@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import TrialState
 
 from recsys.errors import UserError
-from recsys.tuning.final import write_final
+from recsys.tuning.final import as_experiment, write_final
 from recsys.tuning.phase import final_phase, search_phase
 from recsys.tuning.storage import open_storage
 from recsys.tuning.study import ERROR
@@ -63,3 +63,16 @@ def test_nothing_is_written_where_every_seed_failed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="failed with 2 of 2 seeds"):
         end(tmp_path, [FAIL, FAIL])
     assert not (tmp_path / "final.json").exists()
+
+
+def test_overrides_as_an_experiment() -> None:
+    loader = GlobalHydra.instance().config_loader()
+    given = ["experiment=[kuairand,report]", "callbacks.progress=null", "callbacks.progress.leave=false", "seed=3"]
+    assert as_experiment(given, loader) == {
+        "defaults": ["kuairand", "report", "_self_"],
+        "callbacks": {"progress": {"leave": False}},
+        "seed": 3,
+    }
+    assert as_experiment(["experiment=kuairand"], loader) == {"defaults": ["kuairand", "_self_"]}
+    with pytest.raises(UserError, match=r"~callbacks.progress cannot be kept .* sweeps.final_seeds=0"):
+        as_experiment(["~callbacks.progress"], loader)

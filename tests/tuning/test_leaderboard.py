@@ -93,6 +93,23 @@ def test_an_entry_is_run_again_only_if_its_settings_change(
     assert (before.folder == after.folder) == same
 
 
+def test_an_entry_is_run_again_if_its_data_change(tmp_path: Path) -> None:
+    tables = tmp_path / "tables"
+    (tables / "deep").mkdir(parents=True)
+    (tables / "deep" / "interactions.csv").write_text("a")
+    content = {**FILE, "data": {"one": {"overrides": [], "folder": str(tables)}}}
+
+    def folder() -> Path:
+        return plan_of(tmp_path, content, data=["one"], models=["sage"]).entries[0].folder
+
+    before = folder()
+    (tables / ".leftover").write_text("of an editor")
+    (tables / "deep" / "interactions.csv").touch()
+    assert folder() == before
+    (tables / "deep" / "interactions.csv").write_text("b")
+    assert folder() != before
+
+
 COMPOSED: dict[str, Any] = {
     **FILE,
     "data": {"one": {"overrides": TINY}},

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,8 @@ def test_pareto_front(tmp_path: Path) -> None:
         )
     )
     assert numbers(sweep.best()) == [2, 1, 4]
+    # Of a smaller number of trials than the study has.
+    assert numbers(replace(sweep, trials=sweep.trials[:2]).best()) == [1]
     assert numbers(sweep.ranked(1)) == [4, 1, 0, 2, 3]
 
 
@@ -147,6 +150,13 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     (folder / "study.journal").unlink()
     with pytest.raises(UserError, match="no trial of 'heads' has begun"):
         read(folder)
+    (folder / "study.journal").write_text("no\nJSON\n")
+    with pytest.raises(UserError, match=r"study\.journal is damaged"):
+        read(folder)
     (folder / "sweep.json").write_text('{"name": ')
     with pytest.raises(UserError, match=r"sweep\.json cannot be read"):
         read(folder)
+    for content in ("[]", "{}"):
+        (folder / "sweep.json").write_text(content)
+        with pytest.raises(UserError, match=r"sweep\.json is damaged: it must hold baseline"):
+            read(folder)

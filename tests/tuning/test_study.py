@@ -91,10 +91,13 @@ def test_a_lost_trial_comes_back_with_its_number_and_params(storage: BaseStorage
     storage.set_trial_user_attr(trial._trial_id, LEASE, dead_lease())
     shared.put_back_lost(60, attempts=3)
     assert [t.state for t in shared.trials()] == [TrialState.WAITING] * 3
+    assert not Lease(trial, seconds=60).held()
     again = shared.take(lambda number: optuna.samplers.RandomSampler(seed=2))
     assert again is not None
     assert again.number == trial.number
     assert SPACE.suggest(again) == chosen
+    shared.put_back_lost(60, attempts=2)  # somebody looks before it has signed for it
+    assert shared.trials()[0].state == TrialState.RUNNING
     shared.study.tell(again, 1.0)
     assert shared.study.best_trial.intermediate_values == {0: 0.5}
 

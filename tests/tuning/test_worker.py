@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import FrozenTrial, TrialState
 
@@ -58,6 +58,58 @@ def test_a_run_without_its_files_fails_the_trial(tmp_path: Path, monkeypatch: py
     trial = ended(tmp_path, 0.5, monkeypatch)
     assert trial.state == TrialState.FAIL
     assert "metrics.json" in trial.user_attrs["error"]
+
+
+def test_what_another_study_left_in_a_folder_is_not_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = tmp_path / "final" / "default" / "0" / "checkpoints" / "last.ckpt"
+    last.parent.mkdir(parents=True)
+    last.touch()
+    asked = settings(folder=str(tmp_path), n_trials=0, final_seeds=1)
+    phase = final_phase(asked, search_phase(asked, ["model=popularity"], GlobalHydra.instance().config_loader()), None)
+    shared = phase.begin(open_storage(None, tmp_path))
+    given: list[str | None] = []
+
+    def build(config: Any) -> Any:
+        given.append(config.ckpt)
+        raise RuntimeError("enough is known")
+
+    for attempt in (1, 2):
+        trial = shared.take(phase.chooser)
+        assert trial is not None
+        if attempt == 1:  # as if its process were killed
+            with monkeypatch.context() as patch:
+                patch.setattr("recsys.tuning.worker.explained", raised)
+                with pytest.raises(RuntimeError):
+                    TrialRunner(phase, shared, asked, build).run(trial)
+            shared.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        else:
+            TrialRunner(phase, shared, asked, build).run(trial)
+    assert given == [None, str(last)]
+
+
+def raised(failure: Exception, _: Path) -> str:
+    raise failure
+
+
+def test_data_may_refer_to_all_of_the_configuration(tmp_path: Path) -> None:
+    asked = settings(folder=str(tmp_path), n_trials=0, final_seeds=1)
+    loader = GlobalHydra.instance().config_loader()
+    phase = final_phase(asked, search_phase(asked, ["data.source.seed=${seed}"], loader), None)
+    shared = phase.begin(open_storage(None, tmp_path))
+    prepared: list[list[str]] = []
+
+    class Prepares:
+        def prepare(self) -> list[Any]:
+            prepared.append(["anew"])
+            return prepared[-1]
+
+    runner = TrialRunner(phase, shared, asked, lambda _: Prepares())  # type: ignore[arg-type, return-value]
+    for seed in (0, 0, 1):
+        config = compose("train", ["data.source.seed=${seed}", f"seed={seed}"])
+        runner._prepare(config, Prepares())  # type: ignore[arg-type]
+    assert len(prepared) == 2
 
 
 def test_measured(tmp_path: Path) -> None:

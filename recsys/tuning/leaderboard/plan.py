@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -52,6 +52,18 @@ class DataSet:
         if self.folder is None or Path(self.folder).expanduser().exists():
             return None
         return f"{self.name} is left out: there is no folder {self.folder}."
+
+    @cached_property
+    def contents(self) -> dict[str, str]:
+        """A digest of every file in the folder, hidden ones left out, by its path there."""
+        folder = Path(self.folder or "").expanduser()
+        found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        digests = {}
+        for name, path in found.items():
+            if not any(part.startswith(".") for part in name.split("/")):
+                with path.open("rb") as file:
+                    digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        return digests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +124,7 @@ class Entry:
         try:
             final = json.loads((self.folder / FINAL).read_text(encoding="utf-8"))
             return bool(len(final["seeds"]) == final["asked"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return False  # its sweep writes the file, anew if it cannot be read
 
     @property
@@ -208,8 +220,8 @@ def read_plan(path: Path, conf: Path, data: Iterable[str] = (), models: Iterable
 def _entry(data: DataSet, model: Model, out: Path, files: ConfigFiles) -> Entry:
     """The entry of a model on a data set, in the folder that its settings name.
 
-    The settings are the overrides with the files that these and the search are composed of: a changed default or search
-    is another question, a comment or a file of some other model is not.
+    The settings are the overrides with the files that these and the search are composed of, and what the data's folder
+    holds: a changed default, search or table is another question, a comment or a file of some other model is not.
     """
     plain = Entry(data=data, model=model, folder=out)
     search = [f"sweeps={plain.sweep}"] if plain.n_trials else []  # without trials nothing of it counts
@@ -218,6 +230,7 @@ def _entry(data: DataSet, model: Model, out: Path, files: ConfigFiles) -> Entry:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
         behind = str(error)  # the entry's own run says the same, so that the others go on
     asked = {"overrides": plain.overrides, "files": behind, "n_trials": plain.n_trials, "seeds": plain.seeds}
+    asked |= {} if data.folder is None else {"data": data.contents}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]
     return Entry(data=data, model=model, folder=out / "entries" / data.name / model.name / digest)
 

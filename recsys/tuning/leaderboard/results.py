@@ -182,7 +182,7 @@ def read_score(entry: Entry) -> Score:
             per_user=per_user,
             overrides=tuple(final["overrides"]),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{entry.folder} cannot be read ({error}): delete it to run {entry.name} again.") from error
 
 

@@ -22,7 +22,7 @@ from yaml import YAMLError
 from recsys.errors import UserError
 from recsys.memory import keep_freed_memory
 from recsys.options import check_options
-from recsys.resuming import resumed
+from recsys.resuming import beside_an_option, resumed
 from recsys.tuning.workers import end_with_parent
 
 
@@ -32,7 +32,8 @@ def main(config: DictConfig) -> float:
     try:
         if config.get("sweeps") is not None:
             return trials(config)
-        sys.argv.append(f'run_dir="{config.run_dir}"')  # for processes that distributed training starts
+        # For processes that distributed training starts.
+        sys.argv[1:] = beside_an_option(sys.argv[1:], [f'run_dir="{config.run_dir}"'], [])
         return float(experiment(config).run().monitored)
     except OmegaConfBaseException as error:
         fail(one_sentence(error))

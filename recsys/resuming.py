@@ -5,7 +5,7 @@ may name code, lead to a configuration outside `conf/`, read the environment, or
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,13 @@ def resumed(arguments: list[str]) -> list[str]:
                 f"ckpt={path}: {file} holds {override!r}, which could run code or send secrets away, and is not taken "
                 "from there: if you want it, repeat it on the command line beside ckpt=."
             )
-    return [*own, *arguments, f'run_dir="{run_dir}"']
+    return beside_an_option([one for one in arguments if _key(one) != "run_dir"], own, [f'run_dir="{run_dir}"'])
+
+
+def beside_an_option(arguments: list[str], before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """A command line with more options around its first one, since flags of Hydra's may not part them."""
+    first = next((place for place, one in enumerate(arguments) if "=" in one and not one.startswith("-")), 0)
+    return [*arguments[:first], *before, *arguments[first : first + 1], *after, *arguments[first + 1 :]]
 
 
 def _overrides(file: Path) -> list[str]:

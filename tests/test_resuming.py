@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,7 +85,7 @@ def test_what_could_run_code_or_send_secrets_away_is_refused(tmp_path: Path, ove
 def test_what_is_repeated_on_the_command_line_is_taken_from_there(tmp_path: Path) -> None:
     own = "+logger.x={_target_: lightning.pytorch.loggers.CSVLogger, save_dir: here}"
     path = checkpoint(tmp_path, "seed=3", own)
-    assert resumed([f"ckpt={path}", own]) == ["seed=3", f"ckpt={path}", own, f'run_dir="{tmp_path}"']
+    assert resumed([f"ckpt={path}", own]) == ["seed=3", f"ckpt={path}", f'run_dir="{tmp_path}"', own]
 
 
 def test_options_of_a_run_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -99,8 +101,19 @@ def test_options_of_a_run_are_taken_as_they_are(tmp_path: Path) -> None:
         "model=lightgcn",
     ]
     path = checkpoint(tmp_path, *own, "run_dir=elsewhere", "seed=4")
-    assert resumed([f"ckpt={path}", "seed=5"]) == [*own, f"ckpt={path}", "seed=5", f'run_dir="{tmp_path}"']
+    assert resumed([f"ckpt={path}", "seed=5"]) == [*own, f"ckpt={path}", f'run_dir="{tmp_path}"', "seed=5"]
     assert resumed(["seed=5"]) == ["seed=5"]
+
+
+def test_flags_may_stand_beside_a_checkpoint(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, "model=ease", "seed=4")
+    for arguments in (["--cfg", "job", f"ckpt={path}"], [f"ckpt={path}", "--cfg", "job"]):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        config = yaml.safe_load(done.stdout)
+        assert (config["seed"], config["run_dir"]) == (4, str(tmp_path))
 
 
 def test_a_checkpoint_that_is_none_is_one_sentence(train: Command, tmp_path: Path) -> None:

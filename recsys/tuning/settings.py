@@ -8,6 +8,7 @@ from typing import Any, Literal
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from recsys.checks import check_count, check_number
 from recsys.errors import UserError
 from recsys.tuning.exhaustive import Exhaustive
 
@@ -96,14 +97,11 @@ class SweepSettings:
             raise UserError(f"{self.objectives[0]} is only known at a trial's end: add sweeps/pruner=none.")
         if self.n_trials is None and not isinstance(self.sampler, Exhaustive):
             raise UserError("sweeps.n_trials is missing: only sweeps/sampler=grid and brute_force know their own end.")
-        for name, least in (("n_jobs", 1), ("threads", 1), ("attempts", 1), ("lease", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"sweeps.{name} is {value}: it must be at least {least}.")
-        for name in ("n_trials", "max_failures", "final_seeds"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise UserError(f"sweeps.{name} is {value}: it must be at least 0.")
+        for name, least in (("n_jobs", 1), ("attempts", 1), ("max_failures", 0), ("final_seeds", 0)):
+            check_count(f"sweeps.{name}", getattr(self, name), least)
+        check_count("sweeps.threads", self.threads, 1, optional=True)
+        check_count("sweeps.n_trials", self.n_trials, 0, optional=True)
+        check_number("sweeps.lease", self.lease, 1)
         if self.n_trials == 0 and self.final_seeds == 0:
             raise UserError("sweeps.n_trials=0 searches nothing and sweeps.final_seeds=0 tests nothing: raise either.")
 

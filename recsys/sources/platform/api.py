@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from recsys.checks import check_count, check_number
 from recsys.errors import UserError
 
 
@@ -107,13 +108,9 @@ class PlatformApi:
         if unknown:
             raise UserError(f"api.paths has no entry {min(unknown)!r}: its entries are {', '.join(ENDPOINTS)}.")
         for name in ("page_size", "connections", "attempts"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"api.{name} is {value!r}: give a whole number of at least 1.")
+            check_count(f"api.{name}", getattr(self, name), 1)
         for name in ("requests_per_second", "timeout", "backoff"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-                raise UserError(f"api.{name} is {value!r}: give a number above 0.")
+            check_number(f"api.{name}", getattr(self, name), 0, above=True)
 
     @classmethod
     def from_plain(cls, plain: object, where: str) -> Self:

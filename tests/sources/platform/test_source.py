@@ -146,7 +146,7 @@ def test_a_download_can_be_given_as_raw_if_it_is_complete(inner: str, tmp_path: 
         ({"page_size": 0}, "page_size is 0"),
         ({"attempts": 1.5}, "attempts is 1.5"),
         ({"requests_per_second": -1}, "requests_per_second is -1"),
-        ({"timeout": "long"}, "timeout is 'long'"),
+        ({"timeout": "long"}, "timeout is long"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

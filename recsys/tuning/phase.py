@@ -1,5 +1,7 @@
 """The two phases of a sweep as work to be done: the search, then the best configuration over several seeds."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recsys.errors import UserError
 from recsys.tuning.best import best_trial, pareto_front
+from recsys.tuning.config_files import ConfigFiles
 from recsys.tuning.exhaustive import Exhaustive
 from recsys.tuning.settings import SweepSettings
-from recsys.tuning.space import SEED, Params, Space, parse_space
+from recsys.tuning.space import SEED, VARIANT, Params, Space, parse_space
 from recsys.tuning.start import given_point
 from recsys.tuning.study import PLAN, SharedStudy, join_study
 
@@ -72,10 +75,11 @@ def search_phase(settings: SweepSettings, overrides: Sequence[str], config_loade
     Args:
         settings: of the sweep.
         overrides: of the command line, those that sweep and those that do not.
-        config_loader: looks up what `glob` matches.
+        config_loader: of the program's configuration.
 
     Raises:
         UserError: if the space cannot be searched in the way that is asked.
+        HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError: if there is no such configuration.
     """
     space = Space((), {})
     if settings.n_trials != 0:  # else nothing is searched: the configuration is tested as it is given
@@ -90,6 +94,7 @@ def search_phase(settings: SweepSettings, overrides: Sequence[str], config_loade
         "variants": {name: list(given) for name, given in space.variants.items()},
         "objectives": settings.objectives,
         "sampler": sampler_name(settings),
+        "files": files_behind(of_all, varied, space, config_loader),
         "seed": settings.seed,
     }
     n_trials = settings.n_trials
@@ -189,6 +194,23 @@ def seeded(
         return sampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
 
     return of
+
+
+def files_behind(overrides: Sequence[str], varied: Mapping[str, str], space: Space, config_loader: ConfigLoader) -> str:
+    """A digest of the files that the trials are composed of: a study is of one configuration, whoever edits it.
+
+    Args:
+        overrides: of all trials.
+        varied: param -> what is tried, as it stands on a command line.
+        space: the same, with variants.
+        config_loader: of the program's configuration.
+    """
+    files = ConfigFiles(config_loader)
+    choices = [f"{key}={text}" for key, text in varied.items() if key != VARIANT]
+    behind = files.behind([*overrides, *choices])
+    for given in space.variants.values():
+        behind += files.behind([*overrides, *given])
+    return hashlib.sha256(json.dumps(behind).encode()).hexdigest()
 
 
 def sampler_name(settings: SweepSettings) -> str:

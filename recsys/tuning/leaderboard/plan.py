@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recsys.checks import check_count, check_switch
 from recsys.errors import UserError
-from recsys.tuning.leaderboard.files import ConfigFiles
+from recsys.tuning.config_files import ConfigFiles
 
 METRIC = "ndcg@10"  # what models are tuned, ranked and compared by
 FINAL, ERROR = "final.json", "error.txt"

@@ -1,4 +1,4 @@
-"""The files of `conf/` and `sweeps/` that a run and its search are made of; `plan` names an entry's folder by them."""
+"""The files of `conf/` and `sweeps/` that a run and its search are made of: another file is another question."""
 
 from collections.abc import Iterator, Sequence
 

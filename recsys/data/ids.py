@@ -119,6 +119,7 @@ def _whole(numbers: pd.Series, where: str) -> np.ndarray:
         raise UserError(f"The {where} has the fraction {numbers[fraction].iloc[0]}: ids must be whole numbers or text.")
     if (numbers > np.iinfo(np.int64).max).any() or (numbers < np.iinfo(np.int64).min).any():
         raise UserError(f"The {where} has numbers that do not fit 64 bits with a sign: give these ids as text.")
-    if numbers.dtype.kind == "f" and (numbers.abs() > 2**53).any():
+    # From here on a float has no place for every whole number.
+    if numbers.dtype.kind == "f" and (numbers.abs() >= 2 ** (np.finfo(numbers.to_numpy().dtype).nmant + 1)).any():
         raise UserError(f"The {where} has numbers that lost digits when read as fractions: give these ids as text.")
     return numbers.to_numpy(dtype=np.int64)

@@ -54,6 +54,14 @@ def test_columns_that_cannot_be_ids(values: list[object], says: str) -> None:
     assert "user_id of users" in str(error.value)
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("float32", 24), ("float64", 53), ("Float32", 24)])
+def test_floats_hold_only_so_many_whole_numbers(dtype: str, bits: int) -> None:
+    assert read_ids(pd.Series([2**bits - 1], dtype=dtype), "user_id of users").distinct.tolist() == [2**bits - 1]
+    for number in (2**bits, -(2**bits)):  # also what the next number becomes
+        with pytest.raises(UserError, match="lost digits"):
+            read_ids(pd.Series([number, 1], dtype=dtype), "user_id of users")
+
+
 def test_united_ids_share_their_numbers() -> None:
     columns = [
         pd.Series([5, 3, None, 3]),

@@ -231,6 +231,48 @@ def test_missing_objects_are_missing_values(tmp_path: Path) -> None:
     assert column(tables.contents, "tags") == [["a", "b"], [], ["a", "c|d"], ["[REC] live|x"], []]
 
 
+def test_a_quote_that_nothing_closes_swallows_no_rows(tmp_path: Path) -> None:
+    """Dumps have values as they are, without quotes around them."""
+    titles = [
+        "Plain",
+        '"Crocodile" Dundee',
+        '"Unfinished',
+        "5'",
+        '"Heroes"',
+        'Another "',
+        '"The ""End"""',
+        '""',
+        '"NA"',
+    ]
+    rows = "".join(f"{row}\t{title}\t{1990 + row}\n" for row, title in enumerate(titles))
+    for header in ("content_id\ttitle\tyear\n", '\n"content_id"\t"title"\t"year"\n'):
+        write(tmp_path, interactions__csv=EVENTS, contents__tsv=header + rows)
+        contents = load(tmp_path).contents
+        assert column(contents, "content_id") == [*range(len(titles))]
+        assert column(contents, "title") == [*titles[:4], "Heroes", 'Another "', 'The "End"', None, None]
+        assert column(contents, "year") == [1990 + row for row in range(len(titles))]
+
+
+def test_a_quote_that_closes_late_swallows_no_rows_of_columns_left_out(tmp_path: Path) -> None:
+    events = 'user_id\tcontent_id\ttimestamp\tcomment\n1\t10\t3\t"So\n2\t11\t4\tgood"\n3\t12\t5\tyes\n'
+    assert column(load(write(tmp_path, interactions__tsv=events)).interactions, "user_id") == [1, 2, 3]
+
+
+def test_quotes_enclose_tabs_and_line_breaks(tmp_path: Path) -> None:
+    items = 'content_id\ttitle\n10\t"a ""b""\tc\n\nd"\n11\t"e"\n12\tf"g\n'
+    write(tmp_path, interactions__csv=EVENTS, items__tsv=items)
+    assert column(load(tmp_path).contents, "title") == ['a "b"\tc\n\nd', "e", 'f"g']
+
+
+@pytest.mark.parametrize("wrong", ['12\t"Unfinished\n13\tx\n14\t"Another\n', '12\t"Unfinished\n13\tx\n'])
+def test_quotes_that_may_have_swallowed_rows(tmp_path: Path, wrong: str) -> None:
+    """A value with a tab needs its quotes, so that others cannot be taken as they are."""
+    items = 'content_id\ttitle\n10\t"a\tb"\n11\t"c\nd"\n'
+    write(tmp_path, interactions__csv=EVENTS, items__tsv=items)
+    assert column(load(tmp_path).contents, "title") == ["a\tb", "c\nd"]
+    refuses(r"items.tsv has a value that begins with a quote in line 5", write(tmp_path, items__tsv=items + wrong))
+
+
 @pytest.mark.parametrize(
     ("separators", "tags"), [("|", ["39,68;a"]), ("|,", ["39", "68;a"]), ("],;^", ["39", "68", "a"])]
 )

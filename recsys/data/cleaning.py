@@ -258,7 +258,7 @@ def _clean_readings(table: pd.DataFrame, name: str, ids: Ids, now: int, findings
     rows = rows[np.argsort(times.ns[rows], kind="stable")]
     names = tuple(column for column in table.columns if column not in (USER, CONTENT, READ_AT))
     numbers = np.column_stack([np.empty((len(table), 0)), *(read_numbers(table[column]) for column in names)])
-    numbers[~np.isfinite(numbers)] = np.nan
+    numbers[~(np.abs(numbers) <= np.finfo(np.float32).max)] = np.nan
     findings.count(name, "used", "", len(rows))
     return Readings(names, ids.codes[rows], times.ns[rows], numbers[rows])
 

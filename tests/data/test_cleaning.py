@@ -2,12 +2,14 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.data.features import fit_encoders
 from recsys.data.preparation import LogSettings, Prepared, prepare
 from recsys.errors import UserError
 from recsys.sources.base import Tables
@@ -158,6 +160,7 @@ def test_attributes_that_do_not_fit_are_missing_and_counted() -> None:
         {
             "user_id": ["u0", "u1", "u2", "u3"],
             "age": [20.0, math.inf, 30.0, math.nan],
+            "points": [1.0, sys.float_info.max, 3.0, 2.0],  # how C marks a number that it has not
             "height": ["170", "180.5", "tall", "160"],
             "created_at": ["2023-01-01", "2999-01-01", "never", None],
         }
@@ -170,6 +173,9 @@ def test_attributes_that_do_not_fit_are_missing_and_counted() -> None:
     assert np.isnan(log.users.attributes["height"][2])
     assert result.report.rows("users", "made missing", "age is no number") == 1
     assert result.report.rows("users", "made missing", "height is no number") == 1
+    assert result.report.rows("users", "made missing", "points is no number") == 1
+    points = next(column for column in fit_encoders(log).user.numbers if column.name == "points")
+    assert (points.mean, points.deviation) == (2, pytest.approx(math.sqrt(2 / 3)))
     assert result.report.rows("users", "made missing", "created_at in the future") == 1
     assert result.report.rows("users", "made missing", "created_at is no time") == 1
     assert pd.Timestamp(log.users.exists_from[0]) == pd.Timestamp("2023-01-01")

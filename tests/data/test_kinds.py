@@ -50,6 +50,7 @@ def test_kinds_by_example(name: str, values: list[object], kind: Kind | None) ->
     [
         ("number", [1, 2.5, None], [1, 2.5, None], 0),
         ("number", ["1", "x", math.inf], [1, None, None], 2),
+        ("number", [1.7976931348623157e308, -1e39, 3e38, 5.0], [None, None, 3e38, 5], 2),
         ("category", [3.0, " a ", None, True, ""], ["3", "a", None, "True", None], 0),
         ("text", ["A film", None], ["A film", None], 0),
         ("list", ["a| b ||", None, "a"], [["a", "b"], [], ["a"]], 0),

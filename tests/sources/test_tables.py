@@ -273,6 +273,13 @@ def test_quotes_that_may_have_swallowed_rows(tmp_path: Path, wrong: str) -> None
     refuses(r"items.tsv has a value that begins with a quote in line 5", write(tmp_path, items__tsv=items + wrong))
 
 
+def test_names_cut_within_a_character_can_be_written(tmp_path: Path) -> None:
+    items = """content_id\tcategory\ttags\n1\t{"name": "cut \\ud83d"}\t["\\ude00", "\\ud83d\\ude00"]\n"""
+    tables = load(write(tmp_path, interactions__csv=EVENTS, contents__tsv=items))
+    assert column(tables.contents, "category") == ["cut �"]
+    assert column(tables.contents, "tags") == [["�", "\U0001f600"]]
+
+
 @pytest.mark.parametrize(
     ("separators", "tags"), [("|", ["39,68;a"]), ("|,", ["39", "68;a"]), ("],;^", ["39", "68", "a"])]
 )

@@ -14,7 +14,7 @@ from recsys.data.event_log import NEVER
 from recsys.data.ids import Ids, read_ids, unite
 from recsys.data.plain_values import as_words, read_numbers, word_codes
 from recsys.data.readings import Readings
-from recsys.data.timestamps import Times, read_times
+from recsys.data.timestamps import EARLIEST_EVENT, Times, read_times
 from recsys.errors import UserError
 from recsys.sources.base import (
     CATEGORY,
@@ -142,7 +142,12 @@ def _clean_events(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     findings.count("interactions", "read", "", len(table))
     times = _stated(read_times(table[TIME], "timestamp of interactions"), "timestamp of interactions")
-    future = times.known & (times.ns > now)
+    early, future = times.known & (times.ns < EARLIEST_EVENT), times.known & (times.ns > now)
+    if early.any() and (early == times.known).all():
+        raise UserError(
+            f"All events lie before {pd.Timestamp(EARLIEST_EVENT):%Y-%m-%d}, where times are taken for missing ones: "
+            "correct the timestamps."
+        )
     if future.any() and (future == times.known).all():
         raise UserError(
             f"All events lie after {pd.Timestamp(now)} UTC: correct the timestamps or this machine's clock."
@@ -157,7 +162,7 @@ def _clean_events(
         (users.missing, "no user_id"),
         (contents.missing, "no content_id"),
         (times.missing, "no timestamp"),
-        (times.bad, "timestamp is no time"),
+        (times.bad | early, "timestamp is no time"),
         (future, "timestamp in the future"),
         (type_codes < 0, "no type"),
         (no_number, "value is no number"),
@@ -258,7 +263,7 @@ def _clean_readings(table: pd.DataFrame, name: str, ids: Ids, now: int, findings
     rows = rows[np.argsort(times.ns[rows], kind="stable")]
     names = tuple(column for column in table.columns if column not in (USER, CONTENT, READ_AT))
     numbers = np.column_stack([np.empty((len(table), 0)), *(read_numbers(table[column]) for column in names)])
-    numbers[~np.isfinite(numbers)] = np.nan
+    numbers[~(np.abs(numbers) <= np.finfo(np.float32).max)] = np.nan
     findings.count(name, "used", "", len(rows))
     return Readings(names, ids.codes[rows], times.ns[rows], numbers[rows])
 

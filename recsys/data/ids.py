@@ -1,5 +1,6 @@
 """Ids of users, contents and creators: whole numbers or text, numbered in their own order, the same in all tables."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,6 +10,8 @@ import pandas as pd
 
 from recsys.errors import UserError
 
+_PLAIN = re.compile(r"0|-?[1-9]\d{0,99}", re.ASCII)  # how whole numbers are written
+
 
 @dataclass(frozen=True)
 class Ids:
@@ -16,7 +19,7 @@ class Ids:
 
     Attributes:
         codes: place of each row's id in `distinct`, -1 where it is missing, int64, [n].
-        distinct: the ids, ascending, int64 or an object array of str, [m].
+        distinct: the ids, ascending (see `_ascending`), int64 or an object array of str, [m].
         where: what the column is called in messages, such as "user_id of interactions".
     """
 
@@ -52,23 +55,17 @@ def read_ids(column: pd.Series, where: str) -> Ids:
     values = pd.Series(found)
     kind = pd.api.types.infer_dtype(values, skipna=True)
     if kind in ("integer", "floating", "mixed-integer-float"):
-        whole = _whole(values, where)
-        order = np.argsort(whole, kind="stable")
-        distinct = whole[order]
+        distinct = _whole(values, where)
     elif kind in ("string", "empty"):
-        text = values.to_numpy(dtype=object)
-        order = np.argsort(text, kind="stable")
-        distinct = text[order] if kind == "string" else np.empty(0, dtype=np.int64)
+        distinct = values.to_numpy(dtype=object if kind == "string" else np.int64)
     elif kind.startswith("mixed"):
         raise UserError(f"The {where} mixes text with other values: write all ids as text or all as whole numbers.")
     else:
         raise UserError(f"The {where} has values such as {values[0]!r}: ids must be whole numbers or text.")
-    place = np.empty(len(order) + 1, dtype=np.int64)
-    place[order] = np.arange(len(order))
-    place[-1] = -1  # of code -1, a missing id
-    if len(distinct) and distinct.dtype == object and distinct[0] == "":
-        place, distinct = np.maximum(place - 1, -1), distinct[1:]
-    return Ids(place[codes], distinct, where)
+    if distinct.dtype == object and "" in distinct:
+        given = distinct != ""
+        codes, distinct = np.append(np.where(given, np.cumsum(given) - 1, -1), -1)[codes], distinct[given]
+    return Ids(*_numbered(codes, distinct), where)
 
 
 def unite(columns: Sequence[Ids]) -> list[Ids]:
@@ -86,13 +83,33 @@ def unite(columns: Sequence[Ids]) -> list[Ids]:
             )
     if not given:
         return list(columns)
-    codes, distinct = pd.factorize(np.concatenate([ids.distinct for ids in given]), sort=True)
+    codes, distinct = _numbered(*pd.factorize(np.concatenate([ids.distinct for ids in given])))
     ends = np.cumsum([len(ids.distinct) for ids in given])
     place = {id(ids): part for ids, part in zip(given, np.split(codes, ends[:-1]), strict=True)}
     return [
         replace(ids, codes=np.append(place.get(id(ids), []), -1).astype(np.int64)[ids.codes], distinct=distinct)
         for ids in columns
     ]
+
+
+def _numbered(codes: np.ndarray, distinct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ids in ascending order, [m], and the codes [n] of their places in it; -1 stays -1."""
+    order = _ascending(distinct)
+    place = np.empty(len(order) + 1, dtype=np.int64)
+    place[order] = np.arange(len(order))
+    place[-1] = -1  # of code -1, a missing id
+    return place[codes], distinct[order]
+
+
+def _ascending(ids: np.ndarray) -> np.ndarray:
+    """Order of distinct ids, int64, [m]: numbers by value; of texts first those that are plain whole numbers, likewise.
+
+    So the order of whole numbers stays as it is where one further id makes text of them all.
+    """
+    if ids.dtype != object:
+        return np.argsort(ids, kind="stable")
+    keys = [(0, int(text), "") if _PLAIN.fullmatch(text) else (1, 0, text) for text in ids]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
 
 
 def _whole(numbers: pd.Series, where: str) -> np.ndarray:
@@ -102,6 +119,7 @@ def _whole(numbers: pd.Series, where: str) -> np.ndarray:
         raise UserError(f"The {where} has the fraction {numbers[fraction].iloc[0]}: ids must be whole numbers or text.")
     if (numbers > np.iinfo(np.int64).max).any() or (numbers < np.iinfo(np.int64).min).any():
         raise UserError(f"The {where} has numbers that do not fit 64 bits with a sign: give these ids as text.")
-    if numbers.dtype.kind == "f" and (numbers.abs() > 2**53).any():
+    # From here on a float has no place for every whole number.
+    if numbers.dtype.kind == "f" and (numbers.abs() >= 2 ** (np.finfo(numbers.to_numpy().dtype).nmant + 1)).any():
         raise UserError(f"The {where} has numbers that lost digits when read as fractions: give these ids as text.")
     return numbers.to_numpy(dtype=np.int64)

@@ -56,13 +56,14 @@ def read_attribute(column: pd.Series, kind: Kind, where: str) -> tuple[pd.Series
 
     Args:
         column: the values, [n].
-        kind: number (float64, NaN for missing), category or text (str, None for missing), list (list of str, empty for
-            missing) or time (ns, int64, NEVER for missing).
+        kind: number (float64, NaN for missing and beyond float32), category or text (str, None for missing), list (list
+            of str, empty for missing) or time (ns, int64, NEVER for missing).
         where: what the column is called in messages.
     """
     if kind == "number":
         numbers = read_numbers(column)
-        unfit = ~np.isfinite(numbers) & column.notna().to_numpy(dtype=bool)
+        # The bound that values of events have: the deviation of larger ones is infinite.
+        unfit = ~(np.abs(numbers) <= np.finfo(np.float32).max) & column.notna().to_numpy(dtype=bool)
         return pd.Series(np.where(unfit, np.nan, numbers)), int(unfit.sum())
     if kind == "time":
         times = read_times(column, where)

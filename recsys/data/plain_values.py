@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 
 from recsys.errors import UserError
+from recsys.surrogates import writable
 
 
 def as_words(column: pd.Series, where: str) -> np.ndarray:
     """Values as text without blanks at the ends, whole numbers without ".0"; None for missing ones; object, [n].
+
+    Halves of characters, which no file can hold, are replaced.
 
     Raises:
         UserError: `where` (what the column is called) holds nested values.
@@ -43,4 +46,4 @@ def as_word(value: object) -> str | None:
     """One value that is not missing as `as_words` has it; None if nothing but blanks is left of it."""
     if isinstance(value, float | np.floating) and value.is_integer():
         value = int(value)
-    return str(value).strip() or None
+    return writable(str(value).strip()) or None

@@ -98,8 +98,10 @@ def build_creators(
     creator_of = np.full(len(contents), -1, dtype=np.int64)
     creator_of[row_nodes[known]] = number[codes]
     ids = ids[order]
+    # As text where one of the two is, since a single later id makes text of a whole column.
     same_kind = ids.dtype == users.ids.dtype
-    user_of = pd.Index(users.ids).get_indexer(pd.Index(ids)) if same_kind else np.full(len(ids), -1)
+    user_ids, creator_ids = (found if same_kind else found.astype(str).astype(object) for found in (users.ids, ids))
+    user_of = pd.Index(user_ids).get_indexer(pd.Index(creator_ids))
     nodes = NodeTable(ids, exists_from[order], pd.DataFrame(index=pd.RangeIndex(len(ids))), {})
     return nodes, creator_of, user_of.astype(np.int64)
 

@@ -16,6 +16,8 @@ _UNITS = {
     "microseconds": (10**14, 10**16, 1_000),
     "nanoseconds": (10**17, 9 * 10**18, 1),
 }
+# Earlier than any event (1973-03-03, ns): what is written in place of a missing time, such as 0 or 1970-01-01, is less.
+EARLIEST_EVENT = 10**8 * 1_000_000_000
 _FORMS = (
     "unix seconds, milliseconds, microseconds or nanoseconds (from 1973 on) or like 2024-01-31 or 2024-01-31 18:30:00"
 )
@@ -47,7 +49,7 @@ def read_times(column: pd.Series, where: str) -> Times:
     """Times in any of the usual forms, as ns UTC.
 
     Numbers (or texts of digits) are unix times whose unit is told by their size; texts are ISO dates or times, UTC
-    where they name no zone; pandas and Python dates and times are taken as they are.
+    where they name no zone or end in " UTC"; pandas and Python dates and times are taken as they are.
 
     Args:
         column: the values, [n].
@@ -125,9 +127,8 @@ def _from_texts(text: pd.Series, present: np.ndarray, where: str) -> tuple[np.nd
     # Left to itself, pandas also reads words such as "today".
     rest = present & text.str.match(r"\d{4}-\d{2}").to_numpy(dtype=bool)
     if rest.any():
-        parsed = pd.Series(
-            pd.to_datetime(text[rest].to_numpy(dtype=object), format="ISO8601", utc=True, errors="coerce")
-        )
+        iso = text[rest].str.removesuffix(" UTC").to_numpy(dtype=object)
+        parsed = pd.Series(pd.to_datetime(iso, format="ISO8601", utc=True, errors="coerce"))
         numbers[rest] = _from_datetimes(parsed)
         forms.add("ISO dates and times" if (numbers[rest] != NEVER).any() else "")
     return numbers, " and ".join(sorted(forms - {""}))

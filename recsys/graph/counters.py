@@ -145,7 +145,8 @@ def span_before(log: EventLog, t: int) -> int:
 
 def log_age(time: np.ndarray, t: int, span: int) -> np.ndarray:
     """Age of each time (ns) at `t` as a share of `span`, log-scaled; 0 for times at or after `t`."""
-    age: np.ndarray = t - np.minimum(time, t)
+    # Without a sign, since 64 bits with one end at 292 years.
+    age: np.ndarray = (t - np.minimum(time, t)).view(np.uint64)
     return np.asarray(np.log1p(AGE_RESOLUTION * (age / span)))
 
 

@@ -159,7 +159,8 @@ def write_ages(block: Block, m: int, times: np.ndarray, moments: Moments, column
     for i in range(m):
         g = block.place[AT, i]
         t, span = moments.when[g, TIME], moments.when[g, SPAN]
-        block.real[0, i] = AGE_RESOLUTION * ((t - min(times[block.place[NODE, i]], t)) / span)
+        age = np.uint64(t - min(times[block.place[NODE, i]], t))  # without a sign, as there
+        block.real[0, i] = AGE_RESOLUTION * (age / span)
     log1p(block.real[0], block.scratch, m)
     for i in range(m):
         block.raw[i, column] = block.real[0, i]

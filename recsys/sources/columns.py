@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +10,9 @@ import pyarrow.compute as pc
 from recsys.errors import UserError
 from recsys.sources.base import Kind
 from recsys.sources.nested import as_text, holds_names, is_list, lists, names
+
+# Whole numbers as pandas writes them where some are missing: 12 as 12.0, large ones as 1.2345678901234568e+17.
+_WHOLE_AS_FRACTION = r"^(0|-?[1-9][0-9]*)(\.0+)?$|^-?[1-9](\.[0-9]+)?[eE]\+[0-9]+$"
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -59,8 +63,8 @@ def exact_ids(column: pa.ChunkedArray, typed: bool, where: str) -> pa.ChunkedArr
     """Ids as int64 where they are whole numbers, else as strings.
 
     Text of a file without types is whole numbers if all of it is exactly how numbers are written: so "007" stays
-    "007", and what is read as int64 can be turned back into the very same text. Typed text stays text, and 12.0,
-    what 12 becomes in a column with missing values, is 12 again.
+    "007". Typed text stays text, and 12.0, what 12 becomes in a column with missing values, is 12 again, also where it
+    is written so.
 
     Args:
         column: ids of any type, [n].
@@ -68,16 +72,18 @@ def exact_ids(column: pa.ChunkedArray, typed: bool, where: str) -> pa.ChunkedArr
         where: what the column is called in messages.
 
     Raises:
-        UserError: if the column's type is none for ids, or a number is not whole.
+        UserError: if the column's type is none for ids, a number is not whole, or fractions were too coarse for it.
     """
     kind = column.type
     if pa.types.is_string(kind):
         text = as_text(column)
-        whole = None if typed else _whole_numbers(text)
+        whole = None if typed else _whole_ids(text, where)
         return text if whole is None else whole
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if not (number or pa.types.is_null(kind)):
         raise UserError(f"{where} is of type {kind}: give ids as whole numbers or text.")
+    if pa.types.is_floating(kind):
+        _check_digits(column, np.finfo(kind.to_pandas_dtype()).nmant + 1, where)
     try:
         return column.cast(pa.int64())
     except pa.ArrowInvalid as error:
@@ -142,6 +148,26 @@ def feature(column: pa.ChunkedArray, kind: Kind | None, separators: str, where: 
     if kind in ("category", "text"):
         return texts(column)
     return times(column) if kind == "time" else numbers(column)
+
+
+def _whole_ids(text: pa.ChunkedArray, where: str) -> pa.ChunkedArray | None:
+    """Int64 where every text is a whole number, also one that was written as a fraction, else None."""
+    whole = _whole_numbers(text)
+    if whole is not None or not pc.all(pc.match_substring_regex(text, pattern=_WHOLE_AS_FRACTION)).as_py():
+        return whole
+    fractions = text.filter(pc.match_substring_regex(text, pattern=r"[.eE]"))
+    _check_digits(fractions, np.finfo(np.float64).nmant + 1, where)
+    return _whole_numbers(pc.replace_substring_regex(text, pattern=r"\.0+$", replacement=""))
+
+
+def _check_digits(fractions: pa.ChunkedArray, bits: int, where: str) -> None:
+    """Raise `UserError` where whole numbers, written as fractions of so many bits, may have been others before."""
+    largest = pc.max(pc.abs(fractions.cast(pa.float64()))).as_py()
+    if largest is not None and largest >= 2**bits:
+        raise UserError(
+            f"{where} has numbers that lost digits when they became fractions (as pandas makes of whole numbers where "
+            "some are missing): write these ids as whole numbers or text."
+        )
 
 
 def _whole_numbers(text: pa.ChunkedArray) -> pa.ChunkedArray | None:

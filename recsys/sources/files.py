@@ -5,12 +5,13 @@ import glob
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from pyarrow import parquet
 
@@ -47,7 +48,7 @@ def column_names(path: Path) -> list[str]:
     """
     with _reading(path):
         kind = file_format(path)
-        names = _parquet(path).schema_arrow.names if kind == "parquet" else _header(path, DELIMITERS[str(kind)])
+        names = _parquet(path).schema_arrow.names if kind == "parquet" else _header(path, DELIMITERS[str(kind)])[0]
     if not names:
         raise UserError(f"{path} is empty: give a file with a row of column names and at least one row of values.")
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -66,31 +67,91 @@ def read_columns(path: Path, columns: Collection[str]) -> pa.Table:
         kind = file_format(path)
         if kind == "parquet":
             return _parquet(path).read(columns=list(columns))
-        return arrow_csv.read_csv(
-            _open(path),
-            # In one thread, since only then an error names the row.
-            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(delimiter=DELIMITERS[str(kind)], newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.string()),
-                include_columns=list(columns),
-                strings_can_be_null=True,
-                null_values=_MISSING,
-            ),
-        )
+        return _tabbed(path, columns) if kind == "tsv" else _quoted(path, DELIMITERS[str(kind)], columns)
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
-    """First row of a text file that is not blank; nothing where there is none."""
-    with _open(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        rows: Iterator[list[str]] = csv.reader(text, delimiter=delimiter)
-        return next((row for row in rows if row), [])
+def _quoted(path: Path, delimiter: str, columns: Collection[str]) -> pa.Table:
+    """The named columns of a text file in which quotes around a value may enclose delimiters and line breaks."""
+    parsing = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    return arrow_csv.read_csv(_open(path), _in_order(), parsing, _as_written(columns))
+
+
+def _tabbed(path: Path, columns: Collection[str]) -> pa.Table:
+    """The named columns of a TSV file, with quotes or without.
+
+    Dumps write values without quotes, so that one may begin with a quote that nothing closes; it must not swallow the
+    rows below. So a line is a row where all lines have as many fields as there are columns, and only quotes around a
+    whole value are taken off. Else quotes enclose tabs or line breaks, and then all of them must be closed.
+    """
+    delimiter = DELIMITERS["tsv"]
+    names, num_lines = _header(path, delimiter)
+    parsing = arrow_csv.ParseOptions(delimiter=delimiter, quote_char=False)
+    try:
+        read = arrow_csv.read_csv(_open(path), _in_order(names, num_lines), parsing, _as_written(columns))
+    except pa.ArrowInvalid:
+        read = _quoted(path, delimiter, columns)
+        _check_quotes(path, delimiter)
+        return read
+    return pa.table({name: _unquoted(read[name]) for name in read.column_names})
+
+
+def _in_order(names: Sequence[str] = (), num_lines: int = 0) -> Any:
+    """Reads in one thread, since only then an error names the row; names given stand in the first lines."""
+    return arrow_csv.ReadOptions(
+        use_threads=False, block_size=_BLOCK_BYTES, column_names=list(names), skip_rows=num_lines
+    )
+
+
+def _as_written(columns: Collection[str]) -> Any:
+    """Keeps the named columns, as text."""
+    return arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(columns, pa.string()),
+        include_columns=list(columns),
+        strings_can_be_null=True,
+        null_values=_MISSING,
+    )
+
+
+def _unquoted(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values without quotes around them; a quote inside such a value is written twice."""
+    inner = pc.replace_substring(pc.utf8_slice_codeunits(text, 1, -1), '""', '"')
+    inner = pc.if_else(pc.is_in(inner, pa.array(_MISSING)), pa.scalar(None, pa.string()), inner)
+    return pc.if_else(pc.match_substring_regex(text, r'^"([^"]|"")*"$'), inner, text)
+
+
+def _check_quotes(path: Path, delimiter: str) -> None:
+    """Raise `UserError` where a value that begins with a quote goes on after the next one, or never ends."""
+    with _text(path) as text:
+        rows = csv.reader(text, delimiter=delimiter, strict=True)
+        begin = 1
+        try:
+            for _ in rows:
+                begin = rows.line_num + 1
+        except csv.Error as error:
+            raise UserError(
+                f"{path} has a value that begins with a quote in line {begin}, where quotes are not closed as they "
+                "must be around values with tabs or line breaks: mend that line, or write the file without such values."
+            ) from error
+
+
+def _header(path: Path, delimiter: str) -> tuple[list[str], int]:
+    """First row of a text file that is not blank, nothing where there is none, and the number of lines to its end."""
+    with _text(path) as text:
+        rows = csv.reader(text, delimiter=delimiter)
+        return next((row for row in rows if row), []), rows.line_num
 
 
 def _parquet(path: Path) -> Any:
     """A Parquet file open for reading; one that is compressed as a whole is unpacked in memory."""
     compressed = path.suffix.lower() in (".gz", ".zst")
     return parquet.ParquetFile(pa.BufferReader(_open(path).read()) if compressed else path)
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """The file's text, with its line breaks as they are."""
+    with _open(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        yield text
 
 
 def _open(path: Path) -> Any:

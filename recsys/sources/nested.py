@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.errors import UserError
+from recsys.surrogates import writable
 
 _BRACKET = r"^\s*[\[{]"  # how a written list or object begins
 
@@ -118,5 +119,5 @@ def _parsed(text: str) -> list[str]:
             continue
         items = value if isinstance(value, list) else [value]
         labels = [item.get("name", item.get("id")) if isinstance(item, dict) else item for item in items]
-        return [str(label) for label in labels if label is not None]
+        return [writable(str(label)) for label in labels if label is not None]
     return [text]

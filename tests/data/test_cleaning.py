@@ -2,12 +2,14 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.data.features import fit_encoders
 from recsys.data.preparation import LogSettings, Prepared, prepare
 from recsys.errors import UserError
 from recsys.sources.base import Tables
@@ -61,6 +63,25 @@ def test_a_row_that_cannot_be_used_is_set_aside(column: str, value: object, reas
     assert json.loads(result.quarantine["row"][0])["type"] == table["type"][7]
     assert result.report.rows("interactions", "set aside", reason) == 1
     assert_adds_up(result)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("as_text", [True, False])
+@pytest.mark.parametrize("never", ["1970-01-01", "1970-01-01 01:00:00", "1969-12-31 16:00:00", "1900-01-01"])
+def test_what_stands_for_a_missing_time_is_no_time(never: str, as_text: bool, zone: str | None) -> None:
+    """The moment 0 in any zone, and other dates before there were any events, whatever the form they come in."""
+    table = events()
+    times = pd.Series(pd.to_datetime(table["timestamp"], unit="s"))
+    times[7] = pd.Timestamp(never)
+    times = times.dt.tz_localize(zone)
+    table["timestamp"] = times.astype(str) if as_text else times
+    users = pd.DataFrame({"user_id": ["u0", "u1"], "born_on": [never, "2001-05-01"], "created_at": [never, None]})
+    result = prepared(table, users=users)
+    assert result.quarantine[["reason", "row_number"]].values.tolist() == [["timestamp is no time", 7]]
+    assert len(result.log) == 19
+    assert result.log.time.min() > 10**18
+    assert result.log.users.attributes["born_on"].min() == pd.Timestamp(never).value  # of nodes they are believed
+    assert result.log.users.exists_from[0] == pd.Timestamp(never).value
 
 
 def test_a_value_that_is_no_number_is_set_aside() -> None:
@@ -158,6 +179,7 @@ def test_attributes_that_do_not_fit_are_missing_and_counted() -> None:
         {
             "user_id": ["u0", "u1", "u2", "u3"],
             "age": [20.0, math.inf, 30.0, math.nan],
+            "points": [1.0, sys.float_info.max, 3.0, 2.0],  # how C marks a number that it has not
             "height": ["170", "180.5", "tall", "160"],
             "created_at": ["2023-01-01", "2999-01-01", "never", None],
         }
@@ -170,6 +192,9 @@ def test_attributes_that_do_not_fit_are_missing_and_counted() -> None:
     assert np.isnan(log.users.attributes["height"][2])
     assert result.report.rows("users", "made missing", "age is no number") == 1
     assert result.report.rows("users", "made missing", "height is no number") == 1
+    assert result.report.rows("users", "made missing", "points is no number") == 1
+    points = next(column for column in fit_encoders(log).user.numbers if column.name == "points")
+    assert (points.mean, points.deviation) == (2, pytest.approx(math.sqrt(2 / 3)))
     assert result.report.rows("users", "made missing", "created_at in the future") == 1
     assert result.report.rows("users", "made missing", "created_at is no time") == 1
     assert pd.Timestamp(log.users.exists_from[0]) == pd.Timestamp("2023-01-01")
@@ -209,6 +234,7 @@ BAD_INPUT = {
     "times mostly bad": (events().assign(timestamp=[*["soon"] * 11, *["2024-01-01"] * 9]), {}, "such as soon"),
     "times of two units": (events().assign(timestamp=[T] * 10 + [T * 1000] * 10), {}, "seconds and milliseconds"),
     "times in the future": (events().assign(timestamp="2999-01-01"), {}, "All events lie after"),
+    "times that stand for none": (events().assign(timestamp="1970-01-01"), {}, "All events lie before 1973-03-03"),
     "one time": (events().assign(timestamp=T), {}, "All 20 events happen at one time"),
     "one user": (events().assign(user_id="u0"), {}, "of one user, u0"),
     "one content": (events().assign(content_id=7), {}, "of one content, 7"),

@@ -1,6 +1,7 @@
 """Nothing that a log, its encoders or its moods say about the time before T_val moves with anything at or after it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from recsys.data.interaction_index import InteractionIndex
 from recsys.data.preparation import LogSettings, prepare
 from recsys.data.ranking_task import RankingTask
 from recsys.sources.base import Tables
+from recsys.sources.tables import TableSource
 from tests.factories import tiny_log, tiny_tables, with_future_changed
 
 EVENT_ARRAYS = ("user", "content", "type", "value", "weight", "time", "is_target", "label")
@@ -102,7 +104,8 @@ def assert_same_nodes(left: NodeTable, right: NodeTable, t_val: int) -> None:
     count = left.count_before(t_val)
     assert count == right.count_before(t_val)
     assert left.kinds == right.kinds
-    assert left.ids[:count].tolist() == right.ids[:count].tolist()
+    # One later id that is no number makes text of all.
+    assert left.ids[:count].astype(str).tolist() == right.ids[:count].astype(str).tolist()
     assert left.exists_from[:count].tobytes() == right.exists_from[:count].tobytes()
     pd.testing.assert_frame_equal(left.attributes[:count], right.attributes[:count], check_exact=True)
     learnable = [nodes.readings.learnable(t_val, count) for nodes in (left, right)]
@@ -157,3 +160,39 @@ def test_attributes_of_later_contents_change_nothing_before() -> None:
         "title", "length", "score", "score missing", "genres", "shelves"
     }  # fmt: skip
     assert_same_before(left, right, t_val)
+
+
+def test_a_later_id_of_letters_changes_nothing_before(tmp_path: Path) -> None:
+    """Files without types: one later "guest" makes text of all ids, and many events of one day wait for their order."""
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2024-01-01", periods=15).strftime("%Y-%m-%d").to_numpy(dtype=object)
+    count = 600
+    interactions = pd.DataFrame(
+        {
+            "user_id": rng.integers(-20, 40, count).astype(str),
+            "content_id": rng.integers(1, 80, count).astype(str),
+            "timestamp": np.repeat(days, 40),
+        }
+    )
+    contents = pd.DataFrame(
+        {"content_id": np.arange(1, 80).astype(str), "creator_id": (np.arange(1, 80) % 30).astype(str)}
+    )
+    promo = pd.DataFrame({"user_id": ["guest"], "content_id": ["promo"], "timestamp": [days[-1]]})
+    made_by = pd.DataFrame({"content_id": ["promo"], "creator_id": ["team"]})
+    fixed = LogSettings(boundaries=[days[10], days[13]])
+
+    def log(name: str, events: list[pd.DataFrame], items: list[pd.DataFrame]) -> EventLog:
+        (tmp_path / name).mkdir()
+        pd.concat(events).to_csv(tmp_path / name / "interactions.csv", index=False)
+        pd.concat(items).to_csv(tmp_path / name / "contents.csv", index=False)
+        return prepare(TableSource(path=tmp_path / name, name="log").load(), fixed).log
+
+    plain = log("plain", [interactions], [contents])
+    assert plain.users.ids.dtype == np.int64
+    assert (plain.user_of_creator >= 0).any()
+    for name, events, items in (
+        ("events", [interactions, promo], [contents]),
+        ("items", [interactions], [contents, made_by]),
+        ("both", [interactions, promo], [contents, made_by]),
+    ):
+        assert_same_before(plain, log(name, events, items), plain.boundaries.t_val)

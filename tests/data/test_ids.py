@@ -16,6 +16,11 @@ from recsys.errors import UserError
         (pd.Series([1, 2.0, None], dtype=object), [0, 1, -1], [1, 2]),
         (pd.Series(["b", "", None, "a", "007"]), [2, -1, -1, 1, 0], ["007", "a", "b"]),
         (pd.Series(["b", "a", "b"], dtype="category"), [1, 0, 1], ["a", "b"]),
+        (  # of texts, plain whole numbers come first, by value
+            pd.Series(["guest", "11", "-3", "2", "007", "-12", "-0", "99999999999999999999", "0", "٣", ""]),
+            [8, 4, 1, 3, 7, 0, 6, 5, 2, 9, -1],
+            ["-12", "-3", "0", "2", "11", "99999999999999999999", "-0", "007", "guest", "٣"],
+        ),
         (pd.Series([None, None], dtype=object), [-1, -1], []),
     ],
 )
@@ -49,6 +54,14 @@ def test_columns_that_cannot_be_ids(values: list[object], says: str) -> None:
     assert "user_id of users" in str(error.value)
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("float32", 24), ("float64", 53), ("Float32", 24)])
+def test_floats_hold_only_so_many_whole_numbers(dtype: str, bits: int) -> None:
+    assert read_ids(pd.Series([2**bits - 1], dtype=dtype), "user_id of users").distinct.tolist() == [2**bits - 1]
+    for number in (2**bits, -(2**bits)):  # also what the next number becomes
+        with pytest.raises(UserError, match="lost digits"):
+            read_ids(pd.Series([number, 1], dtype=dtype), "user_id of users")
+
+
 def test_united_ids_share_their_numbers() -> None:
     columns = [
         pd.Series([5, 3, None, 3]),
@@ -59,6 +72,12 @@ def test_united_ids_share_their_numbers() -> None:
     united = unite([read_ids(column, str(i)) for i, column in enumerate(columns)])
     assert [ids.codes.tolist() for ids in united] == [[2, 0, -1, 0], [], [1, 2], [-1]]
     assert all(ids.distinct.tolist() == [3, 4, 5] for ids in united)
+
+
+def test_united_texts_are_in_the_order_of_their_numbers() -> None:
+    united = unite([read_ids(pd.Series(ids), "user_id") for ids in (["11", "guest"], ["2", "11", "007"])])
+    assert [ids.codes.tolist() for ids in united] == [[1, 3], [0, 1, 2]]
+    assert all(ids.distinct.tolist() == ["2", "11", "007", "guest"] for ids in united)
 
 
 def test_numbers_and_texts_never_match() -> None:

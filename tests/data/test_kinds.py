@@ -50,8 +50,10 @@ def test_kinds_by_example(name: str, values: list[object], kind: Kind | None) ->
     [
         ("number", [1, 2.5, None], [1, 2.5, None], 0),
         ("number", ["1", "x", math.inf], [1, None, None], 2),
+        ("number", [1.7976931348623157e308, -1e39, 3e38, 5.0], [None, None, 3e38, 5], 2),
         ("category", [3.0, " a ", None, True, ""], ["3", "a", None, "True", None], 0),
         ("text", ["A film", None], ["A film", None], 0),
+        ("text", ["cut \ud83d", None], ["cut �", None], 0),  # half a character
         ("list", ["a| b ||", None, "a"], [["a", "b"], [], ["a"]], 0),
         ("list", [["b", "a"], (), np.array(["c", 7], dtype=object), {"d"}], [["b", "a"], [], ["c", "7"], ["d"]], 0),
         ("time", ["1970-01-02", None, "1970-01-03", "soon"], [DAY, NEVER, 2 * DAY, NEVER], 1),

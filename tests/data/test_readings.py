@@ -73,12 +73,14 @@ def test_readings_follow_their_nodes_and_bad_ones_are_set_aside() -> None:
             "posts": [3, "2", 1, 1, 1, 1],
         }
     )
-    of_contents = pd.DataFrame({"content_id": [content], "read_at": [1_706_745_600], "views": [np.inf]})
+    of_contents = pd.DataFrame(
+        {"content_id": [content], "read_at": [1_706_745_600], "views": [np.inf], "likes": [1e300]}
+    )
     prepared = prepare(replace(tables, readings={"users": of_users, "contents": of_contents}), LogSettings())
     log, report = prepared.log, prepared.report
     assert log.users.ids[log.users.readings.node].tolist() == [user, user]  # 555 is nobody the log or a table knows
     assert log.users.readings.values.tolist() == [[2.0], [3.0]]
-    assert np.isnan(log.contents.readings.values).tolist() == [[True]]
+    assert np.isnan(log.contents.readings.values).tolist() == [[True, True]]
     assert report.rows("readings of users", "read") == 6
     assert report.rows("readings of users", "used") == 3
     for reason in ("no user_id", "no read_at", "read_at in the future"):

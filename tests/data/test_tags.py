@@ -95,7 +95,8 @@ def test_creators_begin_with_their_first_content() -> None:
     assert [log.users.ids[u] if u >= 0 else None for u in log.user_of_creator] == [1, None, 2]
 
 
-def test_creators_with_ids_of_another_kind_are_no_users() -> None:
-    log = log_of(pd.DataFrame({"content_id": [0, 1], "creator_id": ["1", "2"]}))
-    assert log.creators.ids.tolist() == ["1", "2"]
-    assert log.user_of_creator.tolist() == [-1, -1]
+def test_creators_with_ids_of_another_kind_are_matched_as_text() -> None:
+    """One creator whose id is no number makes text of all of them, and the others stay the users that they are."""
+    log = log_of(pd.DataFrame({"content_id": [0, 1, 2], "creator_id": ["1", "team", "01"]}))
+    assert log.creators.ids.tolist() == ["1", "team", "01"]
+    assert [log.users.ids[u] if u >= 0 else None for u in log.user_of_creator] == [1, None, None]

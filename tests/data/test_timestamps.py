@@ -34,6 +34,12 @@ T = 1_649_346_288  # 2022-04-07 15:44:48 UTC
             [T * SECOND + SECOND // 4, 86_400 * SECOND],
             "ISO dates and times",
         ),
+        (
+            ["2022-04-07 15:44:48 UTC", "2022-04-07 15:44:48.25 UTC"],
+            [T * SECOND, T * SECOND + SECOND // 4],
+            "ISO dates and times",
+        ),
+        (["2022-04-07 UTC"], [pd.Timestamp("2022-04-07").value], "ISO dates and times"),
         ([dt.date(1970, 1, 2)], [86_400 * SECOND], "ISO dates and times"),
         (pd.to_datetime(["2022-04-07 15:44:48"]), [T * SECOND], "dates and times"),
         (pd.to_datetime(["2022-04-07 17:44:48"]).tz_localize("Europe/Berlin"), [T * SECOND], "dates and times"),

@@ -1,6 +1,10 @@
 """Counters and features at many times at once against those of all nodes at one time."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -94,6 +98,27 @@ def test_features_at_the_times_of_scaling_are_those_of_the_snapshot() -> None:
             assert torch.allclose(x, snapshot[kind].x, atol=1e-6)
             assert torch.equal(x_cat, snapshot[kind].x_cat)
             assert x.shape[1] == graph.schema.numbers[kind]
+
+
+def test_ages_of_centuries_are_ages() -> None:
+    """More ns than 64 bits with a sign hold: a date of 1726 must not take the ages of all others with it."""
+    log = tiny_log()
+    t = int(log.time[-1])
+    count, span = log.contents.count_before(t), t - int(log.time[0])
+    published = t - np.arange(1, len(log.contents) + 1) * span
+    published[[0, 1]] = [pd.Timestamp(date).value for date in ("1726-10-28", "1850-10-28")]
+    attributes = log.contents.attributes.assign(published=published)
+    kinds = {**log.contents.kinds, "published": "time"}
+    log = replace(log, contents=replace(log.contents, attributes=attributes, kinds=kinds))
+    graph = TemporalGraph(log, fit_encoders(log))
+    ages = np.array([math.log1p(10_000 * (t - int(time)) / span) for time in published])
+    mean, deviation = ages[:count].mean(), ages[:count].std()
+    expected = np.clip((ages[:count] - mean) / deviation, -5, 5)
+    place = graph.number_names["content"].index("attribute:published:age")
+    np.testing.assert_allclose(graph.snapshot(t)["content"].x[:, place], expected, rtol=1e-5)
+    rows = {CONTENT: (np.arange(count), np.zeros(count, np.int64))}
+    x, _ = graph.timed_features(np.array([t])).at(rows, np.array([t]))[CONTENT]
+    np.testing.assert_allclose(x[:, place], expected, rtol=1e-5)
 
 
 def test_newcomers_have_the_features_of_newcomers() -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from recsys.errors import UserError
@@ -88,7 +89,15 @@ def test_names_and_values_stay_as_written(tmp_path: Path) -> None:
     [
         (["12", "13"], [12, 13]),
         (["007", "13"], ["007", "13"]),
-        (["12.0", "13"], ["12.0", "13"]),
+        (["12.0", "13"], [12, 13]),
+        (["12.0", "", "-5.00", "0.0"], [12, None, -5, 0]),
+        (["12.0", "13.5"], ["12.0", "13.5"]),
+        (["12.0", "007"], ["12.0", "007"]),
+        (["12.0", "-0.0"], ["12.0", "-0.0"]),
+        (["12.0", "a"], ["12.0", "a"]),
+        (["9007199254740991.0", "9007199254740993"], [9007199254740991, 9007199254740993]),
+        (["9223372036854775808", "1.0"], ["9223372036854775808", "1.0"]),  # no int64
+        (["1.2E+05", "13"], ["1.2E+05", "13"]),
         (["+12", "13"], ["+12", "13"]),
         (["-0", "13"], ["-0", "13"]),
         (["1e3", "13"], ["1e3", "13"]),
@@ -119,6 +128,54 @@ def test_ids_have_one_type_in_all_tables(tmp_path: Path) -> None:
     assert column(tables.users, "user_id") == ["1", "ghost"]
     assert column(tables.contents, "creator_id") == ["1"]  # may be users, so they are of their type
     assert column(tables.interactions, "content_id") == [*column(tables.contents, "content_id"), 11]
+
+
+def test_ids_with_gaps_are_the_ids_of_the_other_tables(tmp_path: Path) -> None:
+    """With one id missing, pandas writes 12 as 12.0."""
+    events = pd.DataFrame({"user_id": [12, 13, None], "content_id": [1, 2, 1], "timestamp": 1_700_000_000})
+    contents = pd.DataFrame({"content_id": [1, 2, 3], "creator_id": [24, None, 12]})
+    users = pd.DataFrame({"user_id": [12, 13, 24]})
+    for suffix in ("csv", "tsv", "parquet"):
+        (tmp_path / suffix).mkdir()
+        for table, frame in {"interactions": events, "contents": contents, "users": users}.items():
+            path = tmp_path / suffix / f"{table}.{suffix}"
+            if suffix == "parquet":
+                frame.to_parquet(path)
+            else:
+                frame.to_csv(path, index=False, sep="," if suffix == "csv" else "\t")
+        tables = load(tmp_path / suffix)
+        assert column(tables.interactions, "user_id") == [12, 13, None]
+        assert column(tables.contents, "creator_id") == [24, None, 12]
+        assert column(tables.users, "user_id") == [12, 13, 24]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([2**53, 1], pa.float64()),  # also what 2**53 + 1 becomes
+        pa.array([-(2.0**60), 1], pa.float64()),
+        pa.array([2**24, 1], pa.float32()),
+        pa.array(np.array([2**11, 1], dtype=np.float16)),
+        pa.array(["9007199254740992.0", "1.0"]),
+        pa.array(["1.2345678901234568e+17", "1.0"]),
+        pa.array(["1e+17", "1.2E+05"]),
+    ],
+)
+def test_ids_that_lost_digits(tmp_path: Path, ids: pa.Array) -> None:
+    events = pa.table({"user_id": ids, "content_id": [1, 2], "timestamp": [1_700_000_000] * 2})
+    if pa.types.is_string(ids.type):
+        arrow_csv.write_csv(events, tmp_path / "interactions.csv")
+    else:
+        parquet.write_table(events, tmp_path / "interactions.parquet")
+    refuses("Column 'user_id' of .*interactions.* has numbers that lost digits", tmp_path)
+
+
+def test_floats_hold_ids_below_their_digits(tmp_path: Path) -> None:
+    for kind, bits in ((pa.float64(), 53), (pa.float32(), 24)):
+        ids = pa.array([2**bits - 1, 1 - 2**bits], kind)
+        events = pa.table({"user_id": ids, "content_id": [1, 2], "timestamp": [1_700_000_000] * 2})
+        parquet.write_table(events, tmp_path / "interactions.parquet")
+        assert column(load(tmp_path).interactions, "user_id") == [2**bits - 1, 1 - 2**bits]
 
 
 def test_parquet_types_are_kept(tmp_path: Path) -> None:
@@ -172,6 +229,55 @@ def test_missing_objects_are_missing_values(tmp_path: Path) -> None:
     tables = load(write(tmp_path, interactions__csv=EVENTS, contents__tsv=items))
     assert column(tables.contents, "category") == ["music", None, None, "sport", "[2000s]"]
     assert column(tables.contents, "tags") == [["a", "b"], [], ["a", "c|d"], ["[REC] live|x"], []]
+
+
+def test_a_quote_that_nothing_closes_swallows_no_rows(tmp_path: Path) -> None:
+    """Dumps have values as they are, without quotes around them."""
+    titles = [
+        "Plain",
+        '"Crocodile" Dundee',
+        '"Unfinished',
+        "5'",
+        '"Heroes"',
+        'Another "',
+        '"The ""End"""',
+        '""',
+        '"NA"',
+    ]
+    rows = "".join(f"{row}\t{title}\t{1990 + row}\n" for row, title in enumerate(titles))
+    for header in ("content_id\ttitle\tyear\n", '\n"content_id"\t"title"\t"year"\n'):
+        write(tmp_path, interactions__csv=EVENTS, contents__tsv=header + rows)
+        contents = load(tmp_path).contents
+        assert column(contents, "content_id") == [*range(len(titles))]
+        assert column(contents, "title") == [*titles[:4], "Heroes", 'Another "', 'The "End"', None, None]
+        assert column(contents, "year") == [1990 + row for row in range(len(titles))]
+
+
+def test_a_quote_that_closes_late_swallows_no_rows_of_columns_left_out(tmp_path: Path) -> None:
+    events = 'user_id\tcontent_id\ttimestamp\tcomment\n1\t10\t3\t"So\n2\t11\t4\tgood"\n3\t12\t5\tyes\n'
+    assert column(load(write(tmp_path, interactions__tsv=events)).interactions, "user_id") == [1, 2, 3]
+
+
+def test_quotes_enclose_tabs_and_line_breaks(tmp_path: Path) -> None:
+    items = 'content_id\ttitle\n10\t"a ""b""\tc\n\nd"\n11\t"e"\n12\tf"g\n'
+    write(tmp_path, interactions__csv=EVENTS, items__tsv=items)
+    assert column(load(tmp_path).contents, "title") == ['a "b"\tc\n\nd', "e", 'f"g']
+
+
+@pytest.mark.parametrize("wrong", ['12\t"Unfinished\n13\tx\n14\t"Another\n', '12\t"Unfinished\n13\tx\n'])
+def test_quotes_that_may_have_swallowed_rows(tmp_path: Path, wrong: str) -> None:
+    """A value with a tab needs its quotes, so that others cannot be taken as they are."""
+    items = 'content_id\ttitle\n10\t"a\tb"\n11\t"c\nd"\n'
+    write(tmp_path, interactions__csv=EVENTS, items__tsv=items)
+    assert column(load(tmp_path).contents, "title") == ["a\tb", "c\nd"]
+    refuses(r"items.tsv has a value that begins with a quote in line 5", write(tmp_path, items__tsv=items + wrong))
+
+
+def test_names_cut_within_a_character_can_be_written(tmp_path: Path) -> None:
+    items = """content_id\tcategory\ttags\n1\t{"name": "cut \\ud83d"}\t["\\ude00", "\\ud83d\\ude00"]\n"""
+    tables = load(write(tmp_path, interactions__csv=EVENTS, contents__tsv=items))
+    assert column(tables.contents, "category") == ["cut �"]
+    assert column(tables.contents, "tags") == [["�", "\U0001f600"]]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """Reads one answer of the API: the rows of a page, or what is wrong with it. `client` asks, `saved` reads files."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from recsys.errors import UserError
 from recsys.sources.platform.api import ENDPOINTS, Endpoint
+from recsys.surrogates import writable
 
 Row = dict[str, Any]
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # one of two surrogates, escaped or in bytes
 
 
 class AnswerError(Exception):
@@ -36,6 +40,8 @@ def rows_of(body: bytes, endpoint: Endpoint, where: str) -> list[Row]:
     """
     try:
         answer = json.loads(body)
+        if _HALF.search(body):
+            answer = json.loads(writable(json.dumps(answer, ensure_ascii=False)))
     except ValueError as error:
         what = "HTML instead of JSON" if body.lstrip()[:1] == b"<" else "JSON that is cut off or damaged"
         raise AnswerError(what) from error

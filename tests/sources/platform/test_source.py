@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from recsys.data.event_log_files import read_log, write_log
 from recsys.data.interaction_index import InteractionIndex
 from recsys.data.preparation import LogSettings, prepare
 from recsys.data.ranking_task import RankingTask
@@ -49,6 +50,23 @@ def test_saved_answers_are_read(packed: bool, tmp_path: Path) -> None:
     posts = str(pd.Timestamp(max(row["created_at"] for row in rows["posts"]), unit="ms"))
     for frame in tables.readings.values():  # nothing that a total counts can be later
         assert set(frame["read_at"]) == {pd.Timestamp(max(latest, *others, posts)).value}
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_texts_cut_within_a_character_can_be_written(escaped: bool, tmp_path: Path) -> None:
+    rows = generate()
+    post = rows["posts"][3]
+    post |= {"title": "cut \ud83d", "category": {"id": 1, "name": "\ude00 music"}, "identifier": "\U0001f600"}
+    save(tmp_path / "raw", rows, packed=False, size=1000)
+    if not escaped:
+        for file in (tmp_path / "raw").glob("posts.summary*"):
+            text = json.dumps(json.loads(file.read_bytes()), ensure_ascii=False)
+            file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    log = prepare(source(tmp_path / "none", raw=tmp_path / "raw").load(), LogSettings()).log
+    write_log(log, tmp_path / "log")
+    contents = read_log(tmp_path / "log").contents
+    row = contents.ids.tolist().index(post["id"])
+    assert contents.attributes.loc[row, ["title", "category"]].tolist() == ["cut �", "� music"]
 
 
 def test_totals_are_not_dated_before_events_whose_times_are_written_otherwise(tmp_path: Path) -> None:

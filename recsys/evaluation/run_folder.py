@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # reading what runs left behind takes no torch, which takes s
     from recsys.evaluation.protocol import Evaluation
 
 
+CLEANING = "cleaning.csv"
 # What only one run can have; a run that begins anew in a folder takes the place of the one before.
 OF_ONE_RUN = (
     *("checkpoints", "bundle", "export"),
@@ -27,9 +28,13 @@ OF_ONE_RUN = (
 def forget_earlier_run(directory: Path) -> None:
     """Delete what an earlier run has left in the folder, so that nothing of it is taken for the new one's.
 
+    A folder without `cleaning.csv`, which every run writes first, held no run: what is there is somebody's own.
+
     Raises:
         UserError: if the system refuses it.
     """
+    if not (directory / CLEANING).is_file():
+        return
     for path in map(directory.joinpath, OF_ONE_RUN):
         with writing(path):
             if path.is_dir() and not path.is_symlink():
@@ -40,7 +45,7 @@ def forget_earlier_run(directory: Path) -> None:
 
 def write_cleaning(directory: Path, report: "CleaningReport", quarantine: pd.DataFrame) -> None:
     """Write what cleaning counted and the rows it set aside: `cleaning.csv` and `quarantine.parquet`."""
-    with replacing(directory / "cleaning.csv") as temporary:
+    with replacing(directory / CLEANING) as temporary:
         report.to_frame().to_csv(temporary, index=False)
     with replacing(directory / "quarantine.parquet") as temporary:
         quarantine.to_parquet(temporary, index=False)

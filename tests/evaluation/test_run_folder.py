@@ -133,9 +133,18 @@ def test_curves_are_those_of_the_last_time_an_epoch_was_trained(tmp_path: Path) 
     assert curves[["epoch", "val/loss"]].to_numpy().tolist() == [[epoch, 2] for epoch in range(4)]
 
 
-def test_a_run_begun_anew_keeps_nothing_of_the_one_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("was_run", [True, False])
+def test_a_run_begun_anew_keeps_nothing_of_the_one_before_and_all_that_is_of_none(
+    tmp_path: Path, was_run: bool
+) -> None:
     for name in ("checkpoints/origin_1/last.ckpt", "bundle/log.parquet", "report.html", "logs/x.csv", "own.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    before = set(tmp_path.rglob("*"))
+    if was_run:
+        (tmp_path / "cleaning.csv").touch()
     forget_earlier_run(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "own.txt"]
+    if was_run:
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["cleaning.csv", "logs", "own.txt"]
+    else:
+        assert set(tmp_path.rglob("*")) == before

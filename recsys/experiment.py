@@ -155,8 +155,8 @@ class Experiment:
         with writing(run_dir):
             run_dir.mkdir(parents=True, exist_ok=True)
         prepared = prepared or self.prepare()
-        if self.ckpt is None and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-            forget_earlier_run(run_dir)  # only now that there is a run to take its place
+        if self.ckpt is None:
+            rank_zero_only(forget_earlier_run)(run_dir)  # only now that there is a run to take its place
         prepared[-1].report.log()
         write_cleaning(run_dir, prepared[-1].report, prepared[-1].quarantine)
         clock.lap("preparation")

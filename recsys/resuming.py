@@ -19,7 +19,7 @@ from recsys.errors import UserError
 # Keys that no run keeps among its own options. Of Hydra's, some name code; a sweep's trials come from its storage.
 FOREIGN = ("", "hydra", "sweeps")
 # Settings of servers that are sent a token or key.
-SERVERS = ("data.api", "logger.wandb.settings", "logger.wandb.host")
+SERVERS = ("data.api", "logger.wandb.settings")
 # Interpolations that give a value of the configuration, or the time; others, such as oc.decode, make code of a text,
 # and oc.env tells what no run's folder is to know.
 HARMLESS = re.compile(r"\$\{(now:[^${}]*|[^${}:]*)\}")

@@ -80,7 +80,7 @@ def _content_based(log: EventLog, _: int) -> Scorer:
     return peer
 
 
-def _oracle(log: EventLog) -> Scorer | None:
+def _oracle(log: EventLog, _: int) -> Scorer | None:
     """Only where it is the best possible: it knows how likely somebody opens a content, not how it is liked then."""
     if log.oracle is None:
         return None
@@ -95,7 +95,7 @@ _BUILDERS: dict[str, Callable[[EventLog, int], Scorer | None]] = {  # of a log a
     CONTENT_BASED: _content_based,
     CREATOR_POPULARITY: lambda log, _: CreatorPopularity(log),
     RANDOM: lambda log, seed: RandomOrder(log, seed=seed),
-    ORACLE: lambda log, _: _oracle(log),
+    ORACLE: _oracle,
 }
 _ONLY_COLD_CONTENTS = (CREATOR_POPULARITY, RANDOM)
 

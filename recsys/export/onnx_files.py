@@ -132,8 +132,7 @@ def write_onnx(model: DeviceModel, folder: Path) -> dict[str, dict[str, Any]]:
         File -> `max_abs_error` of onnxruntime's outputs, `bytes`.
 
     Raises:
-        UserError: a library is missing, there are too many pairs of users and contents for what paths say of them, or
-            onnxruntime gives something else than PyTorch.
+        UserError: a library is missing, or onnxruntime gives something else than PyTorch.
     """
     network = model.scorer.network.eval()
     batch, pair = {0: torch.export.Dim.DYNAMIC}, torch.arange(2)

@@ -163,12 +163,12 @@ def read_sweep(name: str, directory: Path, storage: str | None = None) -> SweepR
     url = storage or asked["storage"]
     if url is None and not (folder / JOURNAL).is_file():
         raise UserError(f"{folder} has no {JOURNAL}: no trial of {name!r} has begun, or its study was lost.")
+    where = folder / JOURNAL if url is None else url
     try:
         study = optuna.load_study(study_name=asked["name"], storage=open_storage(url, folder))
     except ValueError as error:
-        raise UserError(f"{folder / JOURNAL} is damaged: {error}.") from error
+        raise UserError(f"{where} is damaged: {error}.") from error
     except KeyError as error:
-        where = folder / JOURNAL if url is None else url
         raise UserError(f"{where} holds no study of {asked['name']!r}; name its storage with --storage URL.") from error
     if PLAN not in study.user_attrs:
         raise UserError(f"the study {name!r} was not made by a sweep: there is no plan in it.")

@@ -105,10 +105,10 @@ def test_data_may_refer_to_all_of_the_configuration(tmp_path: Path) -> None:
             prepared.append(["anew"])
             return prepared[-1]
 
-    runner = TrialRunner(phase, shared, asked, lambda _: Prepares())  # type: ignore[arg-type, return-value]
+    runner = TrialRunner(phase, shared, asked, lambda _: Prepares())
     for seed in (0, 0, 1):
         config = compose("train", ["data.source.seed=${seed}", f"seed={seed}"])
-        runner._prepare(config, Prepares())  # type: ignore[arg-type]
+        runner._prepare(config, Prepares())
     assert len(prepared) == 2
 
 

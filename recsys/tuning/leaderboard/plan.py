@@ -54,15 +54,22 @@ class DataSet:
         return f"{self.name} is left out: there is no folder {self.folder}."
 
     @cached_property
-    def contents(self) -> dict[str, str]:
-        """A digest of every file in the folder, hidden ones left out, by its path there."""
+    def digests(self) -> dict[str, str]:
+        """A digest of every file in the folder, hidden ones left out, by its path there.
+
+        Raises:
+            UserError: if one cannot be read.
+        """
         folder = Path(self.folder or "").expanduser()
         found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         digests = {}
         for name, path in found.items():
             if not any(part.startswith(".") for part in name.split("/")):
-                with path.open("rb") as file:
-                    digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+                try:
+                    with path.open("rb") as file:
+                        digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+                except OSError as error:
+                    raise UserError(f"{path} cannot be read ({error.strerror}): mend that or leave it out.") from error
         return digests
 
 
@@ -230,7 +237,7 @@ def _entry(data: DataSet, model: Model, out: Path, files: ConfigFiles) -> Entry:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
         behind = str(error)  # the entry's own run says the same, so that the others go on
     asked = {"overrides": plain.overrides, "files": behind, "n_trials": plain.n_trials, "seeds": plain.seeds}
-    asked |= {} if data.folder is None else {"data": data.contents}
+    asked |= {} if data.folder is None else {"data": data.digests}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:10]
     return Entry(data=data, model=model, folder=out / "entries" / data.name / model.name / digest)
 

@@ -22,7 +22,7 @@ from recsys.loading.datamodule import GraphDataModule
 from recsys.loading.negatives import Uniform
 from recsys.loading.snapshot_loader import SnapshotLoader
 from recsys.models.graph_scorer import GraphScorer
-from recsys.models.lightning_module import LEVEL_WEIGHT, LinkPredictionModule
+from recsys.models.lightning_module import LEVEL_WEIGHT, WARM, LinkPredictionModule
 from recsys.models.objectives import BCE
 from recsys.training import CHOICE, LAST, REFIT, Choice, Stopwatch, fit, fresh, last_checkpoint, refit
 from tests.models.helpers import graph_of, make_network, same_bits, small_graph, small_log
@@ -136,22 +136,27 @@ def test_a_first_training_goes_on_after_a_kill(
 def test_the_best_epoch_is_remembered_whatever_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
 ) -> None:
+    class Falling(Callback):
+        """Logs what is best in the second epoch."""
+
+        def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+            pl_module.log("falling", -float(abs(trainer.current_epoch - 1)))
+
     monkeypatch.chdir(tmp_path)
-    # With many steps at this rate validation worsens, so that the best epoch is one of the first.
     whole_folder, folder = Path("whole"), Path("runs/checkpoints")
-    watched = {"monitor": "val/loss", "mode": "max"}
+    watched = {"monitor": "falling", "mode": "max"}
 
     def train(folder: Path, ckpt: Path | None = None, watchers: Sequence[Callback] = ()) -> tuple[Choice, float]:
         best = ModelCheckpoint("unused", "best", enable_version_counter=False, **watched)
         own = fresh([best, ModelCheckpoint("unused", "last", enable_version_counter=False)], folder)
         options = {"folder": folder, "ckpt": None if ckpt is None else str(ckpt)}
-        choice = fit(trainer, [*own, *watchers], module(small_graph()), batches(small_log()), **options)
+        choice = fit(trainer, [Falling(), *own, *watchers], module(small_graph()), batches(small_log()), **options)
         assert isinstance(own[0], ModelCheckpoint)
         assert own[0].best_model_score is not None
         return choice, float(own[0].best_model_score)
 
     without = train(whole_folder)
-    assert without[0].epochs < EPOCHS
+    assert without[0].epochs == 2 < EPOCHS
     with pytest.raises(KilledError):
         train(folder, watchers=[Kill(without[0].epochs)])
     if moved:
@@ -312,11 +317,12 @@ def test_a_refit_by_hand(tmp_path: Path, averaged: bool) -> None:
             loss = BCE()(logits, batch.label, batch.log_q, weight)
             error = network.user_levels(vectors, batch.user) - logits.detach()[:, 1:].mean(dim=1)
             of_levels = (error.square() * weight).sum() / weight.sum()
-            moods = network.mood_link_logits(vectors, batch.mood, batch.mood_content)
-            alike = torch.ones(len(batch.mood))
-            loss = loss + 0.2 * BCE()(moods, batch.mood_label, batch.mood_log_q, alike)
+            seed = batch.mood_seed
+            asked = weight[seed] * torch.where(batch.cold[seed], 1, WARM)
+            moods = network.mood_link_logits(vectors, batch.mood, batch.content[seed])
+            loss = loss + 0.2 * BCE()(moods, batch.label[seed], batch.log_q[seed], asked)
             error = network.level.mood(batch.mood)[:, 0] - moods.detach()[:, 1:].mean(dim=1)
-            loss = loss + LEVEL_WEIGHT * (of_levels + (error.square() * alike).sum() / alike.sum())
+            loss = loss + LEVEL_WEIGHT * (of_levels + (error.square() * asked).sum() / asked.sum())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -15,6 +15,14 @@ class InteractionIndex:
         # Events are in time order, so the first place of a key is the pair's first event.
         self._keys, first = np.unique(keys, return_index=True)
         self._first_time = log.time[first]
+        self._arrival = np.full(len(log.users), np.iinfo(np.int64).max)
+        active, first = np.unique(log.user, return_index=True)
+        self._arrival[active] = log.time[first]
+
+    def is_cold(self, users: np.ndarray, times: np.ndarray | int) -> np.ndarray:
+        """Whether each user has no event (of any type) strictly before each time (ns); both broadcast to one shape."""
+        cold: np.ndarray = self._arrival[users] >= times
+        return cold
 
     def seen_before(self, users: np.ndarray, contents: np.ndarray, times: np.ndarray | int) -> np.ndarray:
         """Whether each user met each content strictly before each time (ns); all arguments broadcast to one shape."""

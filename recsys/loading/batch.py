@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 
 @dataclass(frozen=True)
 class LinkBatch:
-    """Seed edges to predict on a message graph of earlier events. B seeds, N negatives each, M mood seeds.
+    """Seed edges to predict on a message graph of earlier events. B seeds, N negatives each, M of them with a mood.
 
     Attributes:
         graph: the message graph, as `TemporalGraph.snapshot` gives it or as sampled from it.
@@ -18,11 +18,10 @@ class LinkBatch:
         content: rows in graph["content"]; column 0 is the positive, the others are negatives, int64, [B, 1 + N].
         label: soft label of each positive in [0, 1], float32, [B]; negatives have label 0.
         log_q: log probability that the negative sampler draws the content in this place, float32, [B, 1 + N].
-        mood: mood of each mood seed, int64, [M]; a positive whose content has several moods gives several seeds.
-        mood_content: rows in graph["content"] as for `content`, int64, [M, 1 + N].
-        mood_label: as `label`, float32, [M].
-        mood_log_q: as `log_q`, float32, [M, 1 + N].
+        mood: mood that the users of some seeds would have stated, int64, [M]; see `StatedMoods`.
+        mood_seed: rows of these seeds, whose contents the mood is to lead to, int64, ascending, [M].
         time: query time of each seed, ns, int64, [B].
+        cold: whether each seed's user has no event before its time, bool, [B].
         keep: how many of the N negatives with the highest scores enter the loss (hard negatives); N for all.
     """
 
@@ -32,10 +31,9 @@ class LinkBatch:
     label: Tensor
     log_q: Tensor
     mood: Tensor
-    mood_content: Tensor
-    mood_label: Tensor
-    mood_log_q: Tensor
+    mood_seed: Tensor
     time: Tensor
+    cold: Tensor
     keep: int
 
     def pin_memory(self) -> Self:

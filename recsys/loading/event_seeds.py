@@ -12,6 +12,7 @@ from recsys.checks import check_number
 from recsys.data.event_log import EventLog
 from recsys.errors import UserError
 from recsys.loading.seeds import place_in
+from recsys.loading.stated_moods import ContentMoods, StatedMoods
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ class EventSeeds:
         self._pairs, place, pair = np.unique(keys[target], return_index=True, return_inverse=True)
         event = target[place]
         self._first_time = log.time[event]
+        user, content = np.divmod(self._pairs, len(log.contents))
+        self._moods = StatedMoods(ContentMoods(log), user, content, event)
         label = np.zeros(len(event), dtype=np.float32)
         near = target <= event[pair] + self._reach
         np.maximum.at(label, pair[near], log.label[target[near]])
@@ -134,6 +137,12 @@ class EventSeeds:
             time=self._log.time[query],
             until=self._log.time[until],
         )
+
+    def moods(self, asked: Asked, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Moods of contents that the users of seeds come to act on up to `until`; see `StatedMoods.draw`."""
+        since = np.searchsorted(self._log.time, asked.time)
+        until = np.searchsorted(self._log.time, asked.until, side="right")
+        return self._moods.draw(asked.user, asked.content, since, until, rng)
 
     def comes_by(self, user: np.ndarray, content: np.ndarray, until: np.ndarray) -> np.ndarray:
         """Whether pairs have a target event in training up to and including a time (ns); all arguments broadcast."""

@@ -28,7 +28,7 @@ from recsys.loading.event_seeds import EventSeeds
 from recsys.loading.negatives import NegativeRequest, NegativeSampler
 from recsys.loading.neighbor_sampler import Strategy, TemporalNeighborSampler, edge_index_of
 from recsys.loading.pyg_lib_sampler import PygLibSampler
-from recsys.loading.seeds import ContentMoods, cut_times
+from recsys.loading.seeds import cut_times
 from recsys.loading.subgraph_sampler import Seeds, SubgraphSampler, subgraph_keys
 from recsys.threads import Work, together
 
@@ -38,7 +38,7 @@ LEAST = 65536  # edges that a thread writes the attributes of
 DAY = 86_400 * 10**9  # ns
 
 # Independent streams of random numbers under one seed.
-_ORDER, _NEGATIVES = range(2)
+_ORDER, _NEGATIVES, _MOODS = range(3)
 
 
 class NeighborLoader:
@@ -59,7 +59,7 @@ class NeighborLoader:
         log: the event log.
         graph: its temporal graph.
         index: its interaction index.
-        negatives: draws each seed's negatives; the moods of its content are trained against the same ones.
+        negatives: draws each seed's negatives.
         seed: of all random choices.
         fan_out: most neighbours of a node for each hop, -1 for all; at least as many hops as the network has layers.
         fan_out_of: the same for relations (an edge type's middle name) where it is to differ.
@@ -129,7 +129,6 @@ class NeighborLoader:
         self._threads = threads
         self._batch_size = batch_size
         self._shared_by = negatives_shared_by
-        self._moods = ContentMoods(log)
         self._seeds = EventSeeds(log, horizon=horizon, start_share=start_share)
         self.seeds_per_epoch = min(seeds_per_epoch or len(self._seeds), len(self._seeds))
         batches = ceil(self.seeds_per_epoch / batch_size)
@@ -192,30 +191,29 @@ class NeighborLoader:
 
         request = NegativeRequest(self._log, asked.content, asked.time, is_forbidden, self._shared_by)
         drawn = self._negatives.sample(request, self._rng(_NEGATIVES, epoch, place))
-        kept = drawn.row
-        time, first, subgraph = np.unique(asked.time[kept], return_index=True, return_inverse=True)
-        content = np.column_stack([asked.content[kept], drawn.content])
-        users, of_users, user_at = _distinct(asked.user[kept], subgraph)
+        chosen, query = chosen[drawn.row], query[drawn.row]
+        kept = self._seeds.asked(chosen, query)
+        with_mood, mood = self._seeds.moods(kept, self._rng(_MOODS, epoch, place))
+        time, first, subgraph = np.unique(kept.time, return_index=True, return_inverse=True)
+        content = np.column_stack([kept.content, drawn.content])
+        users, of_users, user_at = _distinct(kept.user, subgraph)
         contents, of_contents, content_at = _distinct(content, subgraph[:, None])
         seeds = Seeds(
             nodes={USER: users, CONTENT: contents},
             subgraph={USER: of_users, CONTENT: of_contents},
             time=time,
-            key=subgraph_keys(self._seed, epoch, chosen[kept[first]]),
+            key=subgraph_keys(self._seed, epoch, chosen[first]),
         )
-        label = asked.label[kept]
-        row, mood = self._moods.of(asked.content[kept])
         return LinkBatch(
             graph=self._graph(self._sampler.subgraphs(seeds), time),
             user=torch.from_numpy(user_at),
             content=torch.from_numpy(content_at),
-            label=torch.from_numpy(label),
+            label=torch.from_numpy(kept.label),
             log_q=torch.from_numpy(drawn.log_q),
             mood=torch.from_numpy(mood),
-            mood_content=torch.from_numpy(content_at[row]),
-            mood_label=torch.from_numpy(label[row]),
-            mood_log_q=torch.from_numpy(drawn.log_q[row]),
-            time=torch.from_numpy(asked.time[kept]),
+            mood_seed=torch.from_numpy(with_mood),
+            time=torch.from_numpy(kept.time),
+            cold=torch.from_numpy(self._index.is_cold(kept.user, kept.time)),
             keep=drawn.keep,
         )
 

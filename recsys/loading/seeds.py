@@ -229,30 +229,6 @@ def _num_negatives(index: InteractionIndex, user: np.ndarray, num_contents: int,
     return (num_contents - history - positives)[place]
 
 
-class ContentMoods:
-    """Which content carries which mood (position in `log.moods`)."""
-
-    def __init__(self, log: EventLog) -> None:
-        mood_of_tag = np.full(len(log.tags), -1)
-        mood_of_tag[log.moods] = np.arange(len(log.moods))
-        content, tag = log.content_tags
-        is_mood = mood_of_tag[tag] >= 0
-        self._num_moods = len(log.moods)
-        self._keys = np.unique(content[is_mood] * self._num_moods + mood_of_tag[tag[is_mood]])
-
-    def of(self, content: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """All (row in `content`, mood) pairs, sorted by row, then mood; two int64 arrays, [M]."""
-        start = np.searchsorted(self._keys, content * self._num_moods)
-        length = np.searchsorted(self._keys, (content + 1) * self._num_moods) - start
-        row = np.repeat(np.arange(len(content)), length)
-        place = start[row] + np.arange(len(row)) - (np.cumsum(length) - length)[row]
-        return row, self._keys[place] - content[row] * self._num_moods
-
-    def carries(self, mood: np.ndarray, content: np.ndarray) -> np.ndarray:
-        """Whether each content carries each mood; both arguments broadcast."""
-        return place_in(content * self._num_moods + mood, self._keys) >= 0
-
-
 def place_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     """Place of each key among the ascending ones, -1 where it is none of them; int64 of the keys' shape."""
     if not len(ascending):

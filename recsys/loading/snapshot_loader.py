@@ -24,7 +24,7 @@ class SnapshotLoader(WindowLoader):
         log: the event log.
         graph: its temporal graph.
         index: its interaction index.
-        negatives: draws the negatives of seeds and mood seeds.
+        negatives: draws the negatives of seeds.
         seed: of all random choices.
         snapshots: number of windows the training period is cut into; None goes by the log (see `num_windows`).
         start_share: share of the training events that only serve as history.

@@ -43,7 +43,7 @@ class StaticLoader(WindowLoader):
         log: the event log.
         graph: its temporal graph.
         index: its interaction index.
-        negatives: draws the negatives of seeds and mood seeds.
+        negatives: draws the negatives of seeds.
         seed: of all random choices.
         parts: number of parts, which is that of batches an epoch; fewer if there are fewer pairs.
         num_workers: processes that prepare batches ahead; 0 prepares them in this one.

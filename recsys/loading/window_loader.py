@@ -3,7 +3,6 @@
 `recsys.loading.seeds` finds the seeds, `recsys.loading.negatives` draws what they are set against.
 """
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -17,12 +16,11 @@ from recsys.data.event_log import EventLog
 from recsys.data.interaction_index import InteractionIndex
 from recsys.loading.batch import LinkBatch
 from recsys.loading.negatives import NegativeRequest, Negatives, NegativeSampler
-from recsys.loading.seeds import ContentMoods, Window
-
-logger = logging.getLogger(__name__)
+from recsys.loading.seeds import Window
+from recsys.loading.stated_moods import ContentMoods, StatedMoods
 
 # Independent streams of random numbers under one seed.
-_ORDER, _SPLIT, _NEGATIVES, _MOOD_NEGATIVES = range(4)
+_ORDER, _SPLIT, _NEGATIVES, _MOODS = range(4)
 
 
 class WindowLoader(ABC):
@@ -34,7 +32,7 @@ class WindowLoader(ABC):
     Args:
         log: the event log.
         index: its interaction index.
-        negatives: draws the negatives of seeds and mood seeds.
+        negatives: draws the negatives of seeds.
         seed: of all random choices.
         windows: the windows.
         num_parts: how many parts each window's seeds are split into, at most as many as it has seeds.
@@ -61,8 +59,9 @@ class WindowLoader(ABC):
         self._sampler = negatives
         self._seed = seed
         self._num_workers = num_workers
-        self._moods = ContentMoods(log)
         self._windows = windows
+        moods = ContentMoods(log)
+        self._moods = [StatedMoods(moods, each.user, each.content, np.arange(len(each))) for each in windows]
         # Every step of an epoch as (window, part of the window, number of its parts).
         self._steps = [(k, part, count) for k, count in enumerate(num_parts) for part in range(count)]
 
@@ -96,29 +95,20 @@ class WindowLoader(ABC):
         graph = self._message_graph(window, chosen)
 
         seeds = self._seed_negatives(window, chosen, self._rng(_NEGATIVES, epoch, k, part))
-        row, mood = self._moods.of(window.content[chosen])
-        row = chosen[row]
-        mood_seeds = self._mood_negatives(window, row, mood, self._rng(_MOOD_NEGATIVES, epoch, k, part))
-        if epoch == 0 and len(mood_seeds.row) < len(mood):
-            logger.info(
-                "Left out %d of %d mood seeds of a batch: every content that exists is a positive of their mood.",
-                len(mood) - len(mood_seeds.row),
-                len(mood),
-            )
-        chosen, row, mood = chosen[seeds.row], row[mood_seeds.row], mood[mood_seeds.row]
-        user = window.user[chosen]
+        chosen = chosen[seeds.row]
+        user, positive, time = window.user[chosen], window.content[chosen], self._times(window, chosen)
+        with_mood, mood = self._moods[k].draw(user, positive, 0, len(window), self._rng(_MOODS, epoch, k, part))
         node = np.where(user < window.num_users, user, window.num_users + np.searchsorted(window.newcomers, user))
         return LinkBatch(
             graph=graph,
             user=torch.from_numpy(node),
-            content=torch.from_numpy(np.column_stack([window.content[chosen], seeds.content])),
+            content=torch.from_numpy(np.column_stack([positive, seeds.content])),
             label=torch.from_numpy(window.label[chosen]),
             log_q=torch.from_numpy(seeds.log_q),
             mood=torch.from_numpy(mood),
-            mood_content=torch.from_numpy(np.column_stack([window.content[row], mood_seeds.content])),
-            mood_label=torch.from_numpy(window.label[row]),
-            mood_log_q=torch.from_numpy(mood_seeds.log_q),
-            time=torch.from_numpy(self._times(window, chosen)),
+            mood_seed=torch.from_numpy(with_mood),
+            time=torch.from_numpy(time),
+            cold=torch.from_numpy(self._index.is_cold(user, time)),
             keep=seeds.keep,
         )
 
@@ -133,22 +123,6 @@ class WindowLoader(ABC):
 
         time = np.full(len(chosen), window.time)
         return self._sampler.sample(NegativeRequest(self._log, window.content[chosen], time, is_forbidden), rng)
-
-    def _mood_negatives(self, window: Window, row: np.ndarray, mood: np.ndarray, rng: np.random.Generator) -> Negatives:
-        """Negatives of the mood seeds: contents that are no positive of the mood in the window.
-
-        Others that carry the mood may be drawn: the head is to learn which contents a mood is acted on, not only which
-        contents carry it.
-        """
-        is_positive = np.zeros(window.num_contents, dtype=bool)
-        is_positive[window.content] = True
-
-        def is_forbidden(place: np.ndarray, content: np.ndarray) -> np.ndarray:
-            forbidden: np.ndarray = is_positive[content] & self._moods.carries(mood[place], content)
-            return forbidden
-
-        time = np.full(len(row), window.time)
-        return self._sampler.sample(NegativeRequest(self._log, window.content[row], time, is_forbidden), rng)
 
     def _rng(self, stream: int, epoch: int, window: int = 0, part: int = 0) -> np.random.Generator:
         # Always five numbers: numpy seeds [1, 2] and [1, 2, 0] alike.

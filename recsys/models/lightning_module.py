@@ -34,6 +34,9 @@ from recsys.models.ranking import Ranked, rank
 WATCHED = "watched"  # name under which the smoothed validation metric is logged
 # Adam makes up for it, and where gradients are clipped, the ranking's keep their share.
 LEVEL_WEIGHT = 0.01
+# Moods are for newcomers. Others act differently, as they have met what is popular, but where nearly nobody is new they
+# still say which contents go together.
+WARM = 0.1  # what a user with a history counts beside one without in the moods' loss
 PREDICTED = 100  # contents a user that `predict_step` gives
 
 
@@ -110,19 +113,22 @@ class LinkPredictionModule(LightningModule):
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1)[0]))
         vectors = self.network.encode(batch.graph)
         logits = self.network.link_logits(vectors, batch.user, batch.content, self._signals(batch))
-        one = torch.ones_like(batch.label)
-        weight = self._weight(batch, batch.label if self.objective.by_label else one)
+        group = self._groups(batch)
+        each = _weight(torch.ones_like(batch.label), group)
+        weight = _weight(batch.label, group) if self.objective.by_label else each
         loss = self.objective(*_kept(logits, batch.label, batch.log_q, batch.keep), weight)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.user), sync_dist=True)
-        level_loss = _level_loss(self.network.user_levels(vectors, batch.user), logits, self._weight(batch, one))
+        level_loss = _level_loss(self.network.user_levels(vectors, batch.user), logits, each)
         if len(batch.mood) and self.mood_weight:
-            logits = self.network.mood_link_logits(vectors, batch.mood, batch.mood_content)
-            kept = _kept(logits, batch.mood_label, batch.mood_log_q, batch.keep)
-            weight = torch.ones_like(batch.mood_label)
-            mood_loss = self.objective(*kept, weight)
+            seed = batch.mood_seed
+            logits = self.network.mood_link_logits(vectors, batch.mood, batch.content[seed])
+            asked = torch.where(batch.cold[seed], 1.0, WARM)
+            kept = _kept(logits, batch.label[seed], batch.log_q[seed], batch.keep)
+            mood_loss = self.objective(*kept, asked * weight[seed])
             self.log("train/mood_loss", mood_loss, on_step=False, on_epoch=True, batch_size=len(batch.mood))
             loss = loss + self.mood_weight * mood_loss
-            level_loss = level_loss + _level_loss(self.network.level.mood(batch.mood)[:, 0], logits, weight)
+            mood_level = self.network.level.mood(batch.mood)[:, 0]
+            level_loss = level_loss + _level_loss(mood_level, logits, asked * each[seed])
         loss = loss + LEVEL_WEIGHT * level_loss
         if not torch.isfinite(loss):
             raise UserError(
@@ -210,14 +216,13 @@ class LinkPredictionModule(LightningModule):
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Does nothing at the time Lightning calls it; see `on_validation_epoch_end`."""
 
-    def _weight(self, batch: LinkBatch, counted: Tensor) -> Tensor:
-        """Weight of each seed, [B]: 1, or what makes those `counted` [B] of a user at one time come to 1."""
+    def _groups(self, batch: LinkBatch) -> Tensor | None:
+        """Number, from 0, of the seeds that count together as one, int64 [B]: a user's at one time; None for none."""
         if not self.equal_users:
-            return torch.ones_like(counted)
+            return None
         asked = torch.stack([batch.graph[USER].n_id[batch.user], batch.time])
-        users, group = torch.unique(asked, dim=1, return_inverse=True)
-        in_all = counted.new_zeros(users.shape[1]).index_add_(0, group, counted)
-        return 1 / in_all.clamp_min(torch.finfo(counted.dtype).eps)[group]
+        group: Tensor = torch.unique(asked, dim=1, return_inverse=True)[1]
+        return group
 
     def _signals(self, batch: LinkBatch) -> Tensor | None:
         """What the network wants to know of paths between the seeds' ends, as of each seed's own time."""
@@ -298,6 +303,14 @@ def _kept(logits: Tensor, label: Tensor, log_q: Tensor, keep: int) -> tuple[Tens
     """The objective's arguments with only the `keep` hardest negatives."""
     logits, log_q = keep_hardest(logits, log_q, keep)
     return logits, label, log_q
+
+
+def _weight(counted: Tensor, group: Tensor | None) -> Tensor:
+    """Weight of each seed, [B]: what makes those `counted` [B] of a group come to 1; 1 without groups."""
+    if group is None:
+        return torch.ones_like(counted)
+    in_all = torch.zeros_like(counted).index_add_(0, group, counted)
+    return 1 / in_all.clamp_min(torch.finfo(counted.dtype).eps)[group]
 
 
 def _level_loss(level: Tensor, logits: Tensor, weight: Tensor) -> Tensor:

@@ -235,27 +235,36 @@ def test_a_graph_without_time_features_creators_and_tags() -> None:
         assert torch.equal(batch.graph[kind].x, whole[kind].x[batch.graph[kind].n_id])
 
 
-def test_moods_are_those_of_the_positives_against_the_seeds_own_negatives() -> None:
+def test_moods_are_those_of_what_the_user_comes_to_act_on() -> None:
     log = some_log()
-    found = 0
-    for batch in make_loader(log).batches(0):
-        for row, (mood, contents) in enumerate(zip(batch.mood.tolist(), batch.mood_content, strict=True)):
-            seeds = [i for i in range(len(batch.user)) if torch.equal(batch.content[i], contents)]
-            positive = int(batch.graph[CONTENT].n_id[contents[0]])
-            tags = log.content_tags[1][log.content_tags[0] == positive]
-            assert log.moods[mood] in tags
-            assert batch.mood_label[row] in batch.label[seeds]
-            assert all(torch.equal(batch.mood_log_q[row], batch.log_q[seed]) for seed in seeds)
-            found += 1
-    assert found
+    loader = make_loader(log, horizon=0.2, start_share=0.1)
+    reach = int(0.2 * log.count_before(log.boundaries.t_val))
+    found, of_others = 0, 0
+    for batch in loader.batches(0):
+        users, contents = batch.graph[USER].n_id[batch.user].tolist(), batch.graph[CONTENT].n_id[batch.content[:, 0]]
+        mood_of = dict(zip(batch.mood_seed.tolist(), batch.mood.tolist(), strict=True))
+        for row, (user, content, time) in enumerate(zip(users, contents.tolist(), batch.time.tolist(), strict=True)):
+            last = min(log.count_before(time) + reach, log.count_before(log.boundaries.t_val) - 1)
+            earlier = log.content[: log.count_before(time)][log.user[: log.count_before(time)] == user]
+            later = np.flatnonzero((log.user == user) & (log.time >= time) & (log.time <= log.time[last]))
+            assert bool(batch.cold[row]) == (len(earlier) == 0)
+            acts = set(log.content[later].tolist()) - set(earlier.tolist())
+            moods = {c: set(log.content_tags[1][log.content_tags[0] == c]) & set(log.moods) for c in acts}
+            theirs = {c: own for c, own in moods.items() if own}
+            assert (row in mood_of) == bool(theirs)
+            others = {c: own for c, own in theirs.items() if c != content}
+            if theirs:
+                assert log.moods[mood_of[row]] in set().union(*(others or theirs).values())
+            found += len(theirs) > 0
+            of_others += len(others) > 0
+    assert 0 < of_others < found
 
 
 def test_no_moods_give_empty_tensors() -> None:
     events = [(0, 2, 10), (1, 3, 20), (0, 3, 30), (1, 2, 40), (0, 2, 50)]
     (batch,) = make_loader(hand_log(events, 50), start_share=0.4, horizon=0.5).batches(0)
     assert len(batch.user) == 1
-    assert batch.mood.shape == batch.mood_label.shape == (0,)
-    assert batch.mood_content.shape == (0, 4)
+    assert batch.mood.shape == batch.mood_seed.shape == (0,)
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "last", "strength", "decay"])

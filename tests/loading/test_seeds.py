@@ -13,7 +13,6 @@ from recsys.errors import UserError
 from recsys.loading.seeds import (
     FEWEST_WINDOWS,
     MOST_WINDOWS,
-    ContentMoods,
     cut_times,
     num_windows,
     training_pairs,
@@ -262,26 +261,6 @@ def test_training_pairs_of_users_who_have_met_everything_are_left_out() -> None:
         training_pairs(hand_log([(0, 0, 10), (0, 1, 20), (1, 0, 30), (1, 1, 40)], 30), InteractionIndex(log))
     with pytest.raises(UserError, match="training period of 'by hand' has no pair"):
         training_pairs(hand_log(EVENTS, 90, is_target=[False] * len(EVENTS)), InteractionIndex(log))
-
-
-@given(seed=st.integers(0, 12))
-@settings(deadline=None, max_examples=10)
-def test_moods_of_contents_against_a_naive_loop(seed: int) -> None:
-    log = random_log(seed)
-    moods = ContentMoods(log)
-    carried = {(int(c), m) for c, tag in log.content_tags.T for m, mood in enumerate(log.moods) if tag == mood}
-    content = np.random.default_rng(seed).integers(0, len(log.contents), 9)
-    row, mood = moods.of(content)
-    expected = [(i, m) for i, c in enumerate(content.tolist()) for m in range(len(log.moods)) if (c, m) in carried]
-    assert list(zip(row.tolist(), mood.tolist(), strict=True)) == expected
-    everything = moods.carries(np.arange(len(log.moods))[:, None], np.arange(len(log.contents))[None, :])
-    assert {(int(c), int(m)) for m, c in np.argwhere(everything)} == carried
-
-
-def test_no_moods() -> None:
-    moods = ContentMoods(hand_log(EVENTS, 90))
-    row, mood = moods.of(np.array([0, 1, 2]))
-    assert len(row) == len(mood) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,3 @@
-import logging
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from recsys.data.preparation import LogSettings, prepare
 from recsys.errors import UserError
 from recsys.loading.batch import LinkBatch
 from recsys.loading.negatives import Hard, InBatch, NegativeSampler, Popularity, Uniform
-from recsys.loading.seeds import cut_times, training_windows
+from recsys.loading.seeds import Window, cut_times, training_windows
 from recsys.sources.base import Tables
 from tests.factories import tiny_log, tiny_tables, with_future_changed
 from tests.loading.helpers import bits, hand_log, make_loader, random_log
@@ -39,7 +37,7 @@ def is_negative(log: EventLog, user: int, content: int, t: int, stop: int) -> bo
     return bool(log.contents.exists_from[content] < t and not met.any())
 
 
-def check_batch(log: EventLog, batch: LinkBatch, stop: int, drawn: int) -> None:
+def check_batch(log: EventLog, batch: LinkBatch, window: Window, stop: int, drawn: int) -> None:
     t = int(batch.time[0])
     assert (batch.time == t).all()
     assert batch.graph.time == t
@@ -48,15 +46,14 @@ def check_batch(log: EventLog, batch: LinkBatch, stop: int, drawn: int) -> None:
     size, num_moods = len(batch.user), len(batch.mood)
     assert batch.content.shape == batch.log_q.shape == (size, 1 + drawn)
     assert batch.label.shape == (size,)
-    assert batch.mood_content.shape == (num_moods, 1 + drawn)
-    assert batch.mood_label.shape == (num_moods,)
-    assert batch.mood_log_q.shape == (num_moods, 1 + drawn)
-    for integers in (batch.user, batch.content, batch.mood, batch.mood_content, batch.time):
+    assert batch.mood_seed.shape == (num_moods,)
+    for integers in (batch.user, batch.content, batch.mood, batch.mood_seed, batch.time):
         assert integers.dtype == torch.int64
-    for reals in (batch.label, batch.log_q, batch.mood_label):
+    for reals in (batch.label, batch.log_q):
         assert reals.dtype == torch.float32
 
     users = batch.graph["user"].n_id[batch.user].tolist()
+    assert batch.cold.tolist() == [not (log.time[log.user == user] < t).any() for user in users]
     contents = batch.graph["content"].n_id[batch.content]
     assert (contents == batch.content).all()
     for user, (positive, *negatives), label in zip(users, contents.tolist(), batch.label.tolist(), strict=True):
@@ -65,19 +62,22 @@ def check_batch(log: EventLog, batch: LinkBatch, stop: int, drawn: int) -> None:
         assert label == log.label[of_pair & (log.time < stop)].max()
         assert all(is_negative(log, user, content, t, stop) for content in negatives)
 
-    seeds = set(batch.content[:, 0].tolist())
-    hopeless = {
-        mood
-        for mood in range(len(log.moods))
-        if all(c in seeds and mood in moods_of(log, c) for c in range(log.contents.count_before(t)))
-    }
-    positives = zip(batch.content[:, 0].tolist(), batch.label.tolist(), strict=True)
-    expected = Counter((m, c, label) for c, label in positives for m in moods_of(log, c) if m not in hopeless)
-    found = zip(batch.mood.tolist(), batch.mood_content[:, 0].tolist(), batch.mood_label.tolist(), strict=True)
-    assert Counter(found) == expected
-    for mood, negatives in zip(batch.mood.tolist(), batch.mood_content[:, 1:].tolist(), strict=True):
-        assert not any(mood in moods_of(log, content) and content in seeds for content in negatives)
-        assert all(log.contents.exists_from[content] < t for content in negatives)
+    check_moods(log, batch, window)
+
+
+def check_moods(log: EventLog, batch: LinkBatch, window: Window) -> None:
+    """Every seed has a mood of what its user acts on in the window, of something else where there is a choice."""
+    acts: dict[int, dict[int, list[int]]] = {}
+    for user, content in zip(window.user.tolist(), window.content.tolist(), strict=True):
+        if moods := moods_of(log, content):
+            acts.setdefault(user, {})[content] = moods
+    users = batch.graph["user"].n_id[batch.user].tolist()
+    mood_of = dict(zip(batch.mood_seed.tolist(), batch.mood.tolist(), strict=True))
+    assert list(mood_of) == [row for row, user in enumerate(users) if user in acts]
+    for row, mood in mood_of.items():
+        theirs = acts[users[row]]
+        others = {content: moods for content, moods in theirs.items() if content != int(batch.content[row, 0])}
+        assert any(mood in moods for moods in (others or theirs).values())
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -91,7 +91,8 @@ def test_batches_are_new_pairs_with_true_negatives(name: str, seed: int, max_see
     seeds = []
     for batch in loader.batches(epoch=1):
         t = int(batch.time[0])
-        check_batch(log, batch, cuts[cuts.index(t) + reach], 6 if name == "hard" else 3)
+        (window,) = (each for each in windows if each.time == t)
+        check_batch(log, batch, window, cuts[cuts.index(t) + reach], 6 if name == "hard" else 3)
         users = batch.graph["user"].n_id[batch.user].tolist()
         assert max_seeds is None or len(users) <= max_seeds
         seeds += [(t, user, content) for user, content in zip(users, batch.content[:, 0].tolist(), strict=True)]
@@ -131,37 +132,26 @@ def test_newcomers_are_numbered_by_their_place_among_the_newcomers() -> None:
     assert batch.graph["user"].n_id.tolist() == [0, 1, 3]
 
 
-def test_mood_seeds_worked_by_hand(caplog: pytest.LogCaptureFixture) -> None:
-    # Content 2 is calm and sad, content 3 is sad; all contents that exist at 30 but content 1 are old.
-    events = [(0, 2, 10), (1, 3, 20), (0, 3, 30), (1, 2, 40), (0, 2, 50)]
-    moods_of = {0: ["old"], 2: ["calm", "old", "sad"], 3: ["old", "sad"]}
-    log = hand_log(events, 50, moods_of=moods_of, weight=[1, 1, 2, 4, 1])
-    (batch,) = make_loader(log, snapshots=1, start_share=0.5).batches(0)
-    assert batch.content[:, 0].tolist() == [3, 2]
-    assert batch.mood.tolist() == [1, 2, 0, 1, 2]
-    assert batch.mood_content[:, 0].tolist() == [3, 3, 2, 2, 2]
-    assert batch.mood_label.tolist() == [0.5, 0.5, 1, 1, 1]
-    allowed = {0: {0, 1, 3}, 1: {0, 1}, 2: {0, 1}}
-    for mood, negatives in zip(batch.mood.tolist(), batch.mood_content[:, 1:].tolist(), strict=True):
-        assert set(negatives) <= allowed[mood]
-
-    # Both contents that exist are positives of "old", so it has no negatives.
-    events = [(0, 0, 10), (1, 1, 20), (2, 0, 30), (3, 1, 40), (0, 2, 50)]
-    log = hand_log(events, 50, moods_of={0: ["old"], 1: ["old", "sad"]})
-    with caplog.at_level(logging.INFO, logger="recsys.loading.window_loader"):
-        (batch,) = make_loader(log, snapshots=1, start_share=0.5).batches(0)
-    assert batch.mood.tolist() == [1]
-    assert batch.mood_content[:, 1:].unique().tolist() == [0]
-    assert caplog.messages == [
-        "Left out 2 of 3 mood seeds of a batch: every content that exists is a positive of their mood."
-    ]
+def test_moods_worked_by_hand() -> None:
+    # From 30 on user 0 likes contents 3 and 4, user 2 only content 4, which has two moods; content 3 has one.
+    events = [(0, 2, 10), (1, 3, 20), (1, 4, 25), (0, 3, 30), (2, 4, 40), (0, 4, 45), (0, 2, 50)]
+    log = hand_log(events, 50, moods_of={4: ["calm", "sad"], 3: ["old"]})
+    loader = make_loader(log, snapshots=1, start_share=0.5)
+    stated: dict[tuple[int, int], set[str]] = {}
+    for epoch in range(20):
+        (batch,) = loader.batches(epoch)
+        users = batch.graph["user"].n_id[batch.user].tolist()
+        assert batch.mood_seed.tolist() == [0, 1, 2]
+        for row, mood in enumerate(batch.mood.tolist()):
+            stated.setdefault((users[row], int(batch.content[row, 0])), set()).add(["calm", "old", "sad"][mood])
+    assert stated == {(0, 3): {"calm", "sad"}, (0, 4): {"old"}, (2, 4): {"calm", "sad"}}
 
 
 def test_no_moods_give_empty_tensors() -> None:
     events = [(0, 2, 10), (1, 3, 20), (0, 3, 30), (1, 2, 40), (0, 2, 50)]
     (batch,) = make_loader(hand_log(events, 50), snapshots=1, start_share=0.5).batches(0)
-    assert batch.mood.shape == batch.mood_label.shape == (0,)
-    assert batch.mood_content.shape == (0, 4)
+    assert len(batch.user) == 2
+    assert batch.mood.shape == batch.mood_seed.shape == (0,)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

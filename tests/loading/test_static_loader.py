@@ -117,9 +117,9 @@ def test_messages_and_moods_worked_by_hand() -> None:
         found[user, content] = sorted(to_content.time.tolist())
         assert set(batch.content[0, 1:].tolist()) <= {0, 1}
         assert batch.label.tolist() == [{(0, 3): 1.0, (1, 2): 0.25}[user, content]]
+        # User 1 acts on content 2 only, which has no mood; user 0 on content 3, which has one.
         assert batch.mood.tolist() == ([1] if content == 3 else [])
-        assert batch.mood_content.shape == (len(batch.mood), 4)
-        assert 3 not in batch.mood_content[:, 1:]
+        assert batch.mood_seed.tolist() == ([0] if content == 3 else [])
     assert found == {(0, 3): [10, 20, 35, 40], (1, 2): [10, 20, 30, 35]}
 
 

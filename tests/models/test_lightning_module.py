@@ -29,7 +29,7 @@ from recsys.loading.negatives import Uniform
 from recsys.loading.neighbor_loader import NeighborLoader
 from recsys.loading.snapshot_loader import SnapshotLoader
 from recsys.models.graph_scorer import GraphScorer
-from recsys.models.lightning_module import LEVEL_WEIGHT, PREDICTED, WATCHED, LinkPredictionModule, RankingMetrics
+from recsys.models.lightning_module import LEVEL_WEIGHT, PREDICTED, WARM, WATCHED, LinkPredictionModule, RankingMetrics
 from recsys.models.network import Network
 from recsys.models.objectives import BCE, BPR, Objective, SampledSoftmax
 from recsys.models.ranking import Ranked, rank
@@ -121,6 +121,7 @@ def test_overfits_fifty_events(name: str, objective: Objective) -> None:
 @pytest.mark.parametrize("equal_users", [True, False])
 def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moods(equal_users: bool) -> None:
     batch = first_batch()
+    batch = replace(batch, cold=batch.user % 2 == 0)  # who is new only matters to the moods
     of_user = Counter(batch.user.tolist())  # all at one time
     assert len(set(of_user.values())) > 1
     weight = torch.tensor([1 / of_user[user] if equal_users else 1.0 for user in batch.user.tolist()])
@@ -135,13 +136,16 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
     with torch.no_grad():
         pairs, vectors = pair_logits(network, batch), network.encode(batch.graph)
         level, mood_level = network.user_levels(vectors, batch.user), network.level.mood(batch.mood)[:, 0]
-        moods = network.mood_logits(batch.mood[:, None], vectors[CONTENT][batch.mood_content]) + mood_level[:, None]
-        same = torch.ones(len(batch.mood))
-        expected = BCE()(pairs, batch.label, batch.log_q, weight), BCE()(moods, batch.mood_label, batch.log_q, same)
-    assert len(batch.mood)
+        seed = batch.mood_seed
+        asked = weight[seed] * torch.tensor([1 if cold else WARM for cold in batch.cold[seed].tolist()])
+        content = vectors[CONTENT][batch.content[seed]]
+        moods = network.mood_logits(batch.mood[:, None], content) + mood_level[:, None]
+        of_moods = BCE()(moods, batch.label[seed], batch.log_q[seed], asked)
+        expected = BCE()(pairs, batch.label, batch.log_q, weight), of_moods
+    assert len(seed)
     assert logged == pytest.approx({"train/loss": expected[0].item(), "train/mood_loss": expected[1].item()}, abs=1e-6)
     of_levels = np.average((pairs[:, 1:].mean(dim=1) - level) ** 2, weights=weight)
-    of_levels += ((moods[:, 1:].mean(dim=1) - mood_level) ** 2).mean().item()
+    of_levels += np.average((moods[:, 1:].mean(dim=1) - mood_level) ** 2, weights=asked)
     assert of_levels > 0.1
     of_pairs = expected[0].item() + 0.3 * expected[1].item()
     assert loss.item() == pytest.approx(of_pairs + LEVEL_WEIGHT * of_levels, abs=1e-5)
@@ -150,8 +154,8 @@ def test_the_loss_is_the_objective_of_the_pairs_plus_the_weighted_one_of_the_moo
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: type(one).__name__)
 def test_a_batch_whose_seeds_have_no_negative_changes_nothing(objective: Objective) -> None:
     batch = first_batch()
-    none = {name: getattr(batch, name)[:0] for name in ("user", "content", "label", "log_q", "time")}
-    none |= {f"mood{name}": getattr(batch, f"mood{name}")[:0] for name in ("", "_content", "_label", "_log_q")}
+    names = ("user", "content", "label", "log_q", "time", "cold", "mood", "mood_seed")
+    none = {name: getattr(batch, name)[:0] for name in names}
     module = make_module(objective=objective)
     module.log = lambda *_, **__: None
     module.training_step(replace(batch, **none), 0).backward()
@@ -227,7 +231,7 @@ def test_only_the_hardest_negatives_enter_the_loss() -> None:
 
 def test_a_batch_without_mood_seeds_and_a_weight_of_zero() -> None:
     batch = first_batch()
-    nothing = {key: getattr(batch, key)[:0] for key in ("mood", "mood_content", "mood_label")}
+    nothing = {key: getattr(batch, key)[:0] for key in ("mood", "mood_seed")}
     with_none = make_module(network=make_network("gat_sage", dropout=0.0, feature_dropout=0.0))
     with_zero = make_module(network=make_network("gat_sage", dropout=0.0, feature_dropout=0.0), mood_weight=0.0)
     without = losses(with_none, replace(batch, **nothing), 2)
@@ -443,9 +447,8 @@ def test_every_user_counts_alike_at_each_time_of_a_batch_of_many_times() -> None
         users = batch.graph[USER].n_id[batch.user].tolist()
         asked = list(zip(users, batch.time.tolist(), strict=True))
         count = Counter(asked)
-        assert module._weight(batch, torch.ones(len(asked))).tolist() == pytest.approx(
-            [1 / count[pair] for pair in asked]
-        )
+        group = module._groups(batch)
+        assert group.bincount()[group].tolist() == [count[pair] for pair in asked]
         shared += sum(number > 1 and users.count(user) > number for (user, _), number in count.items())
     assert shared, "some user with several seeds at one time and others at another"
 

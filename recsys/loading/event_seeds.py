@@ -142,7 +142,7 @@ class EventSeeds:
         """Moods of contents that the users of seeds come to act on up to `until`; see `StatedMoods.draw`."""
         since = np.searchsorted(self._log.time, asked.time)
         until = np.searchsorted(self._log.time, asked.until, side="right")
-        return self._moods.draw(asked.user, asked.content, since, until, rng)
+        return self._moods.draw(asked.user, since, until, rng)
 
     def comes_by(self, user: np.ndarray, content: np.ndarray, until: np.ndarray) -> np.ndarray:
         """Whether pairs have a target event in training up to and including a time (ns); all arguments broadcast."""

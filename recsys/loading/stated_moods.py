@@ -30,9 +30,9 @@ class StatedMoods:
     """Moods for seeds, as evaluation finds them for cold users (`recsys.evaluation.slices.MoodUsers`).
 
     There one of the contents that a user comes to act on shows the mood it would have stated, and the mood path is
-    judged on the others. So here a seed's user states, anew in every epoch, a mood of another content that it acts on
-    in the time asked about; of the seed's own content only if no other has moods. A head that always saw moods of the
-    positive itself would learn no more than which contents carry a mood.
+    judged on the others. So here a seed's user states, anew in every epoch, a mood of any content that it acts on in
+    the time asked about. A head that always saw moods of the positive itself would learn little more than which
+    contents carry a mood.
 
     Args:
         moods: the moods of contents.
@@ -51,7 +51,6 @@ class StatedMoods:
     def draw(
         self,
         user: np.ndarray,
-        content: np.ndarray,
         since: np.ndarray | int,
         until: np.ndarray | int,
         rng: np.random.Generator,
@@ -60,7 +59,6 @@ class StatedMoods:
 
         Args:
             user: of each seed, int64, [B].
-            content: likewise.
             since: from which `when` on the moods' pairs come about; a number, or int64 [B].
             until: before which they do.
             rng: where all chance comes from.
@@ -72,12 +70,7 @@ class StatedMoods:
         number = np.searchsorted(self._keys, self._key(user, np.minimum(until, self._end))) - first
         row = np.flatnonzero(number > 0)
         first, number = first[row], number[row]
-        place = first + rng.integers(number)
-        # Whoever draws its own content, of several, takes one of the others: the one so many further on, around.
-        further = rng.integers(np.maximum(number - 1, 1)) + 1
-        is_own = self._content[place] == content[row]
-        place = np.where(is_own, first + (place - first + further) % number, place)
-        return row, self._moods.draw(self._content[place], rng)
+        return row, self._moods.draw(self._content[first + rng.integers(number)], rng)
 
     def _key(self, user: np.ndarray, when: np.ndarray | int) -> np.ndarray:
         key: np.ndarray = user * self._end + when

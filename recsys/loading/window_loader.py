@@ -97,7 +97,7 @@ class WindowLoader(ABC):
         seeds = self._seed_negatives(window, chosen, self._rng(_NEGATIVES, epoch, k, part))
         chosen = chosen[seeds.row]
         user, positive, time = window.user[chosen], window.content[chosen], self._times(window, chosen)
-        with_mood, mood = self._moods[k].draw(user, positive, 0, len(window), self._rng(_MOODS, epoch, k, part))
+        with_mood, mood = self._moods[k].draw(user, 0, len(window), self._rng(_MOODS, epoch, k, part))
         node = np.where(user < window.num_users, user, window.num_users + np.searchsorted(window.newcomers, user))
         return LinkBatch(
             graph=graph,

@@ -46,6 +46,7 @@ def main(config: DictConfig) -> float:
 
 def experiment(config: DictConfig) -> Any:
     """The `Experiment` that `config` describes."""
+    from recsys.building import check_kinds  # noqa: PLC0415
     from recsys.experiment import Experiment  # noqa: PLC0415 - keeps `--help` and config errors instant
 
     # Lightning's notes on hardware and products, and its own use of a deprecated call, are not about the run.
@@ -53,7 +54,10 @@ def experiment(config: DictConfig) -> Any:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     check_options(plain)
-    return Experiment(**instantiate(experiment_options(plain), _convert_="object"), config=plain)
+    made = instantiate(experiment_options(plain), _convert_="object")
+    for name, callback in made["callbacks"].items():
+        check_kinds(f"callbacks.{name}", type(callback), plain["callbacks"][name])
+    return Experiment(**made, config=plain)
 
 
 def trials(config: DictConfig) -> float:

@@ -5,7 +5,7 @@ Hydra makes a partial of such a group, so that options that mean nothing only sh
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
 from types import NoneType
@@ -34,7 +34,7 @@ def built(group: str, make: Callable[..., Built], /, *arguments: Any, **further:
         UserError: if nothing can be made with these options.
     """
     func, options = _taken_apart(make)
-    _check_kinds(group, func, options)
+    check_kinds(group, func, options)
     try:
         return make(*arguments, **further)
     except UserError:
@@ -57,8 +57,17 @@ def _taken_apart(make: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str
     return func, {**options, **make.keywords}
 
 
-def _check_kinds(group: str, func: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Refuse text for a number or a switch: many classes would only stumble over it when they use it."""
+def check_kinds(group: str, func: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse text for a number or a switch: many classes would only stumble over it when they use it.
+
+    Args:
+        group: its name.
+        func: what is called with the options.
+        options: by name; those that `func` does not name pass.
+
+    Raises:
+        UserError: for the first text in the place of a number or a switch.
+    """
     try:
         parameters = signature(func, eval_str=True).parameters
     except (NameError, TypeError, ValueError):  # of a type that is not imported there, or of compiled code

@@ -26,6 +26,7 @@ def check_options(config: Mapping[str, Any]) -> None:
     for name in GROUPS:
         if not isinstance(config.get(name), Mapping):
             raise UserError(f"{name} is {config.get(name)}: it must be a group of options.")
+    _check_groups_of_groups(config)
     for name in ("source", "settings"):
         if config["data"].get(name) is None:
             raise UserError(f"data has no {name}: choose one of the files in conf/data/ with data=NAME.")
@@ -39,3 +40,14 @@ def check_options(config: Mapping[str, Any]) -> None:
         check_count(name, options.get(name), 1)
     for name in ("equal_users", "refit", "evaluation.test"):
         check_switch(name, options.get(name))
+
+
+def _check_groups_of_groups(config: Mapping[str, Any]) -> None:
+    """Refuse what is no group where each option of a group is one."""
+    for kind in ("callbacks", "logger"):
+        for name, options in (config.get(kind) or {}).items():
+            if not isinstance(options, Mapping):
+                raise UserError(
+                    f"{kind}.{name} is {options}: it must be a group of options; to do without it, take it away, as in "
+                    f"~{kind}.{name}."
+                )

@@ -16,13 +16,18 @@ BAD: list[tuple[str, Any]] = [
     *(("monitor_mode", value) for value in ("abc", 1, None)),
     *(("monitor", value) for value in (1, None)),
     *((group, value) for group in GROUPS for value in (3, None)),
+    *((name, value) for name in ("callbacks.best", "logger.csv") for value in (3, None)),
     *(("seed", value) for value in ("abc", -1, 0.5, 2**32, None, False)),
 ]
 
 
 def shipped() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((ROOT / "conf" / "train.yaml").read_text())
-    return {**{group: {} for group in GROUPS}, "data": {"source": {}, "settings": {}}, **config}
+    return {
+        **{group: {} for group in (*GROUPS, "callbacks", "logger")},
+        "data": {"source": {}, "settings": {}},
+        **config,
+    }
 
 
 def test_the_shipped_options_pass() -> None:

@@ -257,6 +257,8 @@ BAD_OPTIONS = {
     "impossible size": (("data.num_users=-1",), "num_users"),
     "no number": (("mood_weight=abc",), "mood_weight is abc: it must be a number"),
     "no whole number": (("evaluation.block=abc",), "evaluation.block is abc: it must be a whole number"),
+    "no number of a callback": (("callbacks.early_stopping.patience=abc",), "patience is abc: it must be a number"),
+    "a callback that is null": (("callbacks.best=null",), "take it away, as in ~callbacks.best"),
     "a group that is null": (("scheduler=null",), "take it away, as in ~scheduler"),
     "a group that is taken away": (("~optimizer",), "optimizer is None: it must be a group of options"),
     "unknown monitor": (("monitor=val/ndgc@10",), "val/ndgc@10"),

@@ -34,16 +34,17 @@ from recsys.models.ranking import Ranked, rank
 WATCHED = "watched"  # name under which the smoothed validation metric is logged
 # Adam makes up for it, and where gradients are clipped, the ranking's keep their share.
 LEVEL_WEIGHT = 0.01
-# Moods are for newcomers. Others act differently, as they have met what is popular, but where nearly nobody is new they
-# still say which contents go together.
-WARM = 0.1  # what a user with a history counts beside one without in the moods' loss
+# What a user with a history counts in the moods' loss beside one without. Moods are for newcomers: who has met what is
+# popular acts differently, but where nearly nobody is new still says what goes with a mood.
+WARM = 0.1
 PREDICTED = 100  # contents a user that `predict_step` gives
 
 
 class LinkPredictionModule(LightningModule):
     """Trains a network to score the pairs of a `LinkBatch`, and ranks the users of a `RankingBatch` with it.
 
-    loss = objective(users' pairs) + mood_weight x objective(moods' pairs): so the cold-start head is trained too.
+    loss = objective(users' pairs) + mood_weight x objective(moods' pairs): so the cold-start head is trained too. Moods'
+    pairs are users' pairs with a mood in the place of the user; those of users with a history count `WARM` as much.
     Beside it the levels of users and moods are learned (see `UserLevel`), by gradients that lead nowhere else.
 
     A run that was killed and resumed from an epoch's last checkpoint ends with the same bits as one that was not:

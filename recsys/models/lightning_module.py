@@ -43,9 +43,9 @@ PREDICTED = 100  # contents a user that `predict_step` gives
 class LinkPredictionModule(LightningModule):
     """Trains a network to score the pairs of a `LinkBatch`, and ranks the users of a `RankingBatch` with it.
 
-    loss = objective(users' pairs) + mood_weight x objective(moods' pairs): so the cold-start head is trained too. Moods'
-    pairs are users' pairs with a mood in the place of the user; those of users with a history count `WARM` as much.
-    Beside it the levels of users and moods are learned (see `UserLevel`), by gradients that lead nowhere else.
+    loss = objective(users' pairs) + mood_weight x objective(moods' pairs): so the cold-start head is trained too.
+    Moods' pairs are users' pairs with a mood in the place of the user; those of users with a history count `WARM` as
+    much. Beside it the levels of users and moods are learned (see `UserLevel`), by gradients that lead nowhere else.
 
     A run that was killed and resumed from an epoch's last checkpoint ends with the same bits as one that was not:
     dropout is seeded anew at every step from (seed, epoch, step), and the learning rate is lowered at the end of

@@ -98,6 +98,7 @@ def test_make_targets_exist() -> None:
             assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_every_other_command_runs(workplace: Path) -> None:
     for command in commands():
         words = shlex.split(command)

@@ -402,6 +402,7 @@ def wait_for(reached: Callable[[], bool], seconds: float = 900) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_leaderboard_from_the_command_line(tmp_path: Path) -> None:
     path, log = written(tmp_path, FILE), tmp_path / "log"
     finals = lambda: sorted((tmp_path / "board").glob("entries/*/*/*/final.json"))  # noqa: E731

@@ -45,6 +45,9 @@ def recommend(
     run: Annotated[Path, typer.Option(help="A run's folder, or a bundle by itself.")],
     user: Annotated[str | None, typer.Option(help="Id of the user to recommend for.")] = None,
     mood: Annotated[str | None, typer.Option(help="Mood of a newcomer to recommend for.")] = None,
+    only_carriers: Annotated[
+        bool, typer.Option("--only-carriers", help="With --mood: leave out contents that do not carry the mood.")
+    ] = False,
     k: Annotated[int, typer.Option("-k", help="Contents on a page.")] = 10,
     page: Annotated[int, typer.Option(help="Which page, from 1.")] = 1,
     at: Annotated[
@@ -56,6 +59,8 @@ def recommend(
     """Recommend contents for a user or for a mood."""
     if (user is None) == (mood is None):
         raise UserError("recommend takes exactly one of --user ID and --mood NAME.")
+    if only_carriers and mood is None:
+        raise UserError("--only-carriers goes with --mood NAME.")
 
     from recsys.data.timestamps import read_time  # noqa: PLC0415
     from recsys.serving.manifest import find_bundle  # noqa: PLC0415
@@ -67,7 +72,10 @@ def recommend(
     from recsys.serving.recommender import Recommender  # noqa: PLC0415
 
     recommender = Recommender(load_bundle(folder))
-    found = recommender.for_mood(mood, k, page, t) if mood is not None else recommender.for_user(str(user), k, page, t)
+    if mood is None:
+        found = recommender.for_user(str(user), k, page, t)
+    else:
+        found = recommender.for_mood(mood, k, page, t, only_carriers=only_carriers)
     if as_json:
         print(json.dumps(found.to_json(), ensure_ascii=False, allow_nan=False))
     else:

@@ -105,6 +105,11 @@ def test_mood_and_time(made: Made, run: Run) -> None:
         done = run("recommend", "--run", made.folder, "--mood", "joy", "--at", at, "--json")
         assert json.loads(done.out) == expected
     assert json.loads(run("recommend", "--run", made.folder, "--mood", "joy", "--json").out)["time"] != iso
+    expected = json.loads(json.dumps(recommender.for_mood("joy", t=t, only_carriers=True).to_json()))
+    asked = ("recommend", "--run", made.folder, "--mood", "joy", "--at", t, "--only-carriers", "--json")
+    assert json.loads(run(*asked).out) == expected
+    done = run("recommend", "--run", made.folder, "--user", user_of(made), "--only-carriers")
+    assert (done.code, done.err) == (2, "error: --only-carriers goes with --mood NAME.\n")
 
 
 def test_page_past_the_end_says_so(made: Made, run: Run) -> None:

@@ -1,7 +1,7 @@
 """Recommending from a bundle: who is asked for, what is left out, and pages of the ranked rest."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from recsys.serving.bundle import NETWORK, Bundle
 from recsys.serving.recommendations import Recommendation, Recommendations
 from recsys.sources.base import TITLE
 
-ALREADY_SEEN, NOT_YET_PUBLISHED = "already seen", "not yet published"
+ALREADY_SEEN, NOT_YET_PUBLISHED, WITHOUT_THE_MOOD = "already seen", "not yet published", "without the mood"
 
 # A matrix product of one row sums in another order than one of many rows. Asking for the same row several times gives
 # the same bits, and so the same order of near ties, as the evaluation's large blocks. Only that product is repeated: a
@@ -70,20 +70,25 @@ class Recommender:
         scores = torch.empty(1, 0)
         if len(contents):
             scores = self.bundle.scorer.score(np.full(_ROWS, user), contents, t)[:1]
-        answer = self._answer(scores, history if exclude_seen else history[:0], k, page, t)
+        answer = self._answer(scores, {ALREADY_SEEN: history if exclude_seen else history[:0]}, k, page, t)
         if not len(history):
             cold = f"User {user_id} has no events before this time, so only the user's attributes count."
             answer = replace(answer, notes=(*answer.notes, cold))
         return replace(answer, user_id=self.bundle.log.users.ids[[user]].tolist()[0], has_history=len(history) > 0)
 
-    def for_mood(self, name: str, k: int = 10, page: int = 1, t: int | None = None) -> Recommendations:
+    def for_mood(
+        self, name: str, k: int = 10, page: int = 1, t: int | None = None, *, only_carriers: bool = False
+    ) -> Recommendations:
         """Recommend for a newcomer who states a mood.
+
+        The model ranks by what newcomers who would have stated it go on to, which need not carry the mood.
 
         Args:
             name: one of `moods`.
             k: contents on a page, at least 1.
             page: which page, from 1.
             t: the query time, ns; None for the bundle's.
+            only_carriers: whether contents that do not carry the mood are left out.
 
         Raises:
             UserError: unknown mood, a model without moods, or `k` or `page` below 1.
@@ -99,7 +104,16 @@ class Recommender:
         scores = torch.empty(1, 0)
         if len(contents):
             scores = scorer.score_moods(np.array([self.moods.index(name)]), contents, t)
-        return replace(self._answer(scores, np.empty(0, dtype=np.int64), k, page, t), mood=name)
+        excluded = {ALREADY_SEEN: contents[:0]}
+        if only_carriers:
+            excluded[WITHOUT_THE_MOOD] = np.setdiff1d(contents, self._carriers(name), assume_unique=True)
+        return replace(self._answer(scores, excluded, k, page, t), mood=name)
+
+    def _carriers(self, mood: str) -> np.ndarray:
+        """The contents that carry a mood, int64, ascending."""
+        log = self.bundle.log
+        content, tag = log.content_tags
+        return np.unique(content[tag == log.moods[self.moods.index(mood)]])
 
     def _user_row(self, user_id: int | str) -> int:
         """Row of a user in the log, by its id as number or text."""
@@ -121,11 +135,15 @@ class Recommender:
         """The contents that exist at `t`, int64, [C]."""
         return np.arange(self.bundle.log.contents.count_before(t))
 
-    def _answer(self, scores: Tensor, seen: np.ndarray, k: int, page: int, t: int) -> Recommendations:
-        """A page of the contents with `scores` float32 [1, C] but for those in `seen` [S], nobody asking yet."""
+    def _answer(self, scores: Tensor, excluded: Mapping[str, np.ndarray], k: int, page: int, t: int) -> Recommendations:
+        """A page of the contents with `scores` float32 [1, C], nobody asking yet.
+
+        `excluded` has the contents that are left out by their reason, each once, int64.
+        """
         log, num_contents = self.bundle.log, scores.shape[1]
-        candidates = num_contents - len(seen)
-        items = self._items(scores, seen, first=min((page - 1) * k, candidates), last=min(page * k, candidates))
+        left_out = np.concatenate(list(excluded.values()))
+        candidates = num_contents - len(left_out)
+        items = self._items(scores, left_out, first=min((page - 1) * k, candidates), last=min(page * k, candidates))
         notes = [] if items else [_why_empty(candidates, k)]
         if t < log.boundaries.t_val and self.bundle.manifest.kind == NETWORK:  # a peer is fitted as of the time asked
             notes.append("The model was trained on events after this time, so this is no forecast.")
@@ -138,18 +156,21 @@ class Recommender:
             page=page,
             candidates=candidates,
             items=items,
-            excluded={ALREADY_SEEN: len(seen), NOT_YET_PUBLISHED: len(log.contents) - num_contents},
+            excluded={
+                **{reason: len(contents) for reason, contents in excluded.items()},
+                NOT_YET_PUBLISHED: len(log.contents) - num_contents,
+            },
             notes=tuple(notes),
         )
 
-    def _items(self, scores: Tensor, seen: np.ndarray, first: int, last: int) -> tuple[Recommendation, ...]:
-        """Places [first, last) of the ranking."""
+    def _items(self, scores: Tensor, left_out: np.ndarray, first: int, last: int) -> tuple[Recommendation, ...]:
+        """Places [first, last) of the ranking without some contents."""
         if not bool(torch.isfinite(scores).all()):
             raise UserError("The model's scores are NaN or infinite, so its training diverged: train it again.")
         if first == last:
             return ()
         scores = scores.clone()  # the scorer may still hold it
-        scores[0, torch.from_numpy(seen)] = -torch.inf
+        scores[0, torch.from_numpy(left_out)] = -torch.inf
         contents, values = (ranked[0, first:last] for ranked in top_k(scores, last))
         if self.bundle.scorer.gives_logits:
             probabilities: list[float | None] = expit(values.astype(np.float64)).tolist()

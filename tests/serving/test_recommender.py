@@ -24,7 +24,7 @@ from recsys.graph.temporal_graph import TemporalGraph
 from recsys.models.graph_scorer import GraphScorer
 from recsys.serving.bundle import load_bundle
 from recsys.serving.recommendations import Recommendations
-from recsys.serving.recommender import ALREADY_SEEN, NOT_YET_PUBLISHED, Recommender
+from recsys.serving.recommender import ALREADY_SEEN, NOT_YET_PUBLISHED, WITHOUT_THE_MOOD, Recommender
 from tests.serving.bundles import GRAPH, Made, make_bundle
 
 NEAR = 1e-5  # scores nearer than this may change places where blocks of another size are rounded otherwise
@@ -213,6 +213,22 @@ def test_mood_ranks_all_contents_by_the_mood_path(gat: Made, recommender: Recomm
         assert found.excluded == {ALREADY_SEEN: 0, NOT_YET_PUBLISHED: len(log.contents) - len(contents)}
         lists.append([item.score for item in found.items])
     assert len({tuple(scores) for scores in lists}) == len(lists)
+
+
+def test_only_contents_that_carry_the_mood_on_demand(recommender: Recommender) -> None:
+    log = recommender.bundle.log
+    for name in recommender.moods:
+        whole, found = recommender.for_mood(name, k=100), recommender.for_mood(name, k=100, only_carriers=True)
+        tag = log.moods[recommender.moods.index(name)]
+        carriers = set(log.contents.ids[log.content_tags[0][log.content_tags[1] == tag]].tolist())
+        expected = [(one.content_id, one.score) for one in whole.items if one.content_id in carriers]
+        assert [(one.content_id, one.score) for one in found.items] == expected
+        assert [one.rank for one in found.items] == list(range(1, len(expected) + 1))
+        assert 0 < len(expected) == found.candidates < len(whole.items)
+        assert found.excluded == {**whole.excluded, WITHOUT_THE_MOOD: len(whole.items) - len(expected)}
+    early = int(log.time[0])  # before most contents exist
+    found = recommender.for_mood("joy", k=100, t=early, only_carriers=True)
+    assert found.candidates + sum(found.excluded.values()) == len(log.contents)
 
 
 def test_unknown_mood_lists_the_closest_first(recommender: Recommender) -> None:

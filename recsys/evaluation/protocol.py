@@ -22,7 +22,6 @@ from recsys.evaluation.ranking import RankedLists, rank_task
 from recsys.evaluation.slices import (
     MoodUsers,
     audience_of,
-    cold_users,
     content_attributes,
     content_categories,
     mood_users,
@@ -150,7 +149,7 @@ def evaluate(
         raise ValueError(f"evaluating {task.split} needs the threshold that the validation split has chosen")
 
     known = _Known.before(log, index, task)
-    cold_user = cold_users(log, task.user, task.time)
+    cold_user = index.is_cold(task.user, task.time)
     moods = mood_users(log, task, cold_user) if len(log.moods) else None
     lists, pair_scores = rank_task(
         scorer, index, task, cold_content=known.cold, moods=moods, k=max(*ks, top, SHOWN), block=block

@@ -14,11 +14,6 @@ from recsys.data.ranking_task import RankingTask
 from recsys.sources.base import CATEGORY
 
 
-def cold_users(log: EventLog, users: np.ndarray, t: int) -> np.ndarray:
-    """Whether each user has no event (of any type) before `t` (ns), bool, [len(users)]."""
-    return np.isin(users, log.user[: log.count_before(t)], invert=True)
-
-
 def audience_of(log: EventLog, t: int) -> np.ndarray:
     """Distinct users with an event on each content that exists at `t` (ns), before `t`; int64, [contents at t].
 

@@ -67,11 +67,11 @@ class StatedMoods:
             The rows of the seeds whose users state a mood, ascending, and the moods, int64, [M] each.
         """
         first = np.searchsorted(self._keys, self._key(user, since))
-        number = np.searchsorted(self._keys, self._key(user, np.minimum(until, self._end))) - first
+        number = np.searchsorted(self._keys, self._key(user, until)) - first
         row = np.flatnonzero(number > 0)
         first, number = first[row], number[row]
         return row, self._moods.draw(self._content[first + rng.integers(number)], rng)
 
     def _key(self, user: np.ndarray, when: np.ndarray | int) -> np.ndarray:
-        key: np.ndarray = user * self._end + when
+        key: np.ndarray = user * self._end + np.minimum(when, self._end)
         return key

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.data.event_log import EventLog
+from recsys.data.interaction_index import InteractionIndex
 from recsys.data.preparation import LogSettings, prepare
-from recsys.evaluation.slices import audience_of, cold_users, content_attributes, mood_users
+from recsys.evaluation.slices import audience_of, content_attributes, mood_users
 from tests.evaluation.fakes import task_of
 from tests.factories import tiny_tables, with_future_changed
 from tests.graph.logs import log_of
@@ -49,9 +50,9 @@ def log() -> EventLog:
 
 
 def test_cold_users_have_no_event_before(log: EventLog) -> None:
-    assert cold_users(log, np.array([0, 1, 2, 3, 4]), 100).tolist() == [False, False, True, True, True]
-    assert cold_users(log, np.array([2, 0]), 120).tolist() == [True, False]
-    assert cold_users(log, np.array([2, 0]), 121).tolist() == [False, False]
+    assert InteractionIndex(log).is_cold(np.array([0, 1, 2, 3, 4]), 100).tolist() == [False, False, True, True, True]
+    assert InteractionIndex(log).is_cold(np.array([2, 0]), 120).tolist() == [True, False]
+    assert InteractionIndex(log).is_cold(np.array([2, 0]), 121).tolist() == [False, False]
 
 
 def test_audience_counts_users_once_and_only_the_past(log: EventLog) -> None:
@@ -77,7 +78,7 @@ def test_attributes_are_tags_and_creator(log: EventLog) -> None:
 def test_mood_of_a_cold_user_is_the_commonest_of_its_first_positive(log: EventLog) -> None:
     _, task = task_of(log)
     assert task.user.tolist() == [0, 1, 2, 3, 4, 5]
-    found = mood_users(log, task, cold_users(log, task.user, task.time))
+    found = mood_users(log, task, InteractionIndex(log).is_cold(task.user, task.time))
     # User 2: content 1, moods 1 (on contents 1, 2) and 2 (on contents 1, 3): as common, so the first of them.
     # User 4: contents 3 and 4 at one time, so content 3 with mood 2.
     assert found.row.tolist() == [2, 4]
@@ -104,7 +105,7 @@ def test_only_contents_that_exist_make_a_mood_common(log: EventLog) -> None:
         content_created={2: 12, 3: 101},
     )
     _, task = task_of(fewer)
-    found = mood_users(fewer, task, cold_users(fewer, task.user, task.time))
+    found = mood_users(fewer, task, InteractionIndex(fewer).is_cold(task.user, task.time))
     assert found.mood.tolist() == [1]
 
 
@@ -119,7 +120,10 @@ def test_the_future_changes_nothing(seed: int, other: int, boundary: str) -> Non
     changed = prepare(with_future_changed(tables, t, np.random.default_rng(other)), fixed).log
 
     num_users = log.users.count_before(t)
-    assert (cold_users(changed, np.arange(num_users), t) == cold_users(log, np.arange(num_users), t)).all()
+    assert (
+        InteractionIndex(changed).is_cold(np.arange(num_users), t)
+        == InteractionIndex(log).is_cold(np.arange(num_users), t)
+    ).all()
     assert (audience_of(changed, t) == audience_of(log, t)).all()
     before, after = content_attributes(log, t), content_attributes(changed, t)
     assert before is not None

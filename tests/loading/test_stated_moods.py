@@ -33,7 +33,7 @@ def test_only_what_comes_about_in_time_counts() -> None:
 
     assert draw(0, 0, 9) == [0]
     assert draw(0, 5, 99) == [1]
-    assert draw(0, 5, 9) == draw(0, 10, 99) == []
+    assert draw(0, 5, 9) == draw(0, 10, 99) == draw(1, 50, 99) == draw(2, 6, 5) == []
     assert draw(2, 0, 10) == []  # no mood
     assert draw(1, 0, 10) == []  # acts on nothing
 
